@@ -1,0 +1,101 @@
+"""``power_form``: whether an expression is ``coefficient * target[positions] ** exponent``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bayeskit.expressions.linear import ONE, NotLinear, Position
+from bayeskit.expressions.nodes import Apply, Constant, Expression, Variable
+from bayeskit.expressions.structure import Index
+
+
+@dataclass(frozen=True)
+class PowerForm:
+    """``coefficient * target[positions] ** exponent``; positions as in ``linear.Term``."""
+
+    coefficient: Expression
+    exponent: float
+    positions: Mapping[str, Position]
+
+
+class NotPower(NotLinear):
+    """Why an expression is no power of the target, and the subexpression that makes it so."""
+
+
+_ROOTS = {"sqrt": 0.5, "square": 2.0, "reciprocal": -1.0, "cbrt": 1.0 / 3.0}
+
+
+def power_form(expression: Expression, target: str) -> PowerForm | NotPower:
+    """Return how ``expression`` is a power of ``target``, or why it is not one."""
+    if target not in expression.variables:
+        return NotPower(f"does not contain '{target}'", str(expression))
+    if isinstance(expression, Variable):
+        return PowerForm(ONE, 1.0, {d: d for d in expression.dims})
+    if isinstance(expression, Index):
+        return _index(expression, target)
+    if isinstance(expression, Apply):
+        return _apply(expression, target)
+    return NotPower(f"is no power of '{target}'", str(expression))
+
+
+def _index(node: Index, target: str) -> PowerForm | NotPower:
+    if any(target in i.variables for i in node.indices.values()):
+        return NotPower(f"has '{target}' in its own index", str(node))
+    form = power_form(node.table, target)
+    if isinstance(form, NotPower):
+        return form
+
+    def pick(value: Expression) -> Expression:
+        chosen = {d: i for d, i in node.indices.items() if d in value.dims}
+        return Index(value, chosen) if chosen else value
+
+    positions = {
+        d: node.indices.get(p, p) if isinstance(p, str) else pick(p) for d, p in form.positions.items()
+    }
+    return PowerForm(pick(form.coefficient), form.exponent, positions)
+
+
+def _apply(node: Apply, target: str) -> PowerForm | NotPower:
+    name, args = node.function, node.args
+    if name in _ROOTS:
+        return _raised(power_form(args[0], target), _ROOTS[name])
+    if name == "power" and isinstance(args[1], Constant) and args[1].value.ndim == 0:
+        return _raised(power_form(args[0], target), float(args[1].value))
+    if name in ("multiply", "divide", "true_divide"):
+        return _product(node, target, 1.0 if name == "multiply" else -1.0)
+    return NotPower(f"is no power of '{target}'", str(node))
+
+
+def _raised(form: PowerForm | NotPower, exponent: float) -> PowerForm | NotPower:
+    if isinstance(form, NotPower):
+        return form
+    coefficient = ONE if form.coefficient is ONE else form.coefficient**exponent
+    return PowerForm(coefficient, form.exponent * exponent, form.positions)
+
+
+def _product(node: Apply, target: str, sign: float) -> PowerForm | NotPower:
+    left, right = node.args
+    if target not in left.variables:
+        form = _raised(power_form(right, target), sign)
+        return form if isinstance(form, NotPower) else _scaled(form, left)
+    form = power_form(left, target)
+    if isinstance(form, NotPower):
+        return form
+    if target not in right.variables:
+        return _scaled(form, right if sign > 0 else ONE / right)
+    other = _raised(power_form(right, target), sign)
+    if isinstance(other, NotPower):
+        return other
+    if form.positions != other.positions:
+        return NotPower(f"contains different elements of '{target}'", str(node))
+    return PowerForm(
+        other.coefficient if form.coefficient is ONE else form.coefficient * other.coefficient,
+        form.exponent + other.exponent,
+        form.positions,
+    )
+
+
+def _scaled(form: PowerForm, factor: Expression) -> PowerForm:
+    coefficient = factor if form.coefficient is ONE else form.coefficient * factor
+    return PowerForm(coefficient, form.exponent, form.positions)

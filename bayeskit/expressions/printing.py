@@ -1,0 +1,81 @@
+"""Expressions as the field writes them: ``alpha[county] + beta * x``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayeskit.expressions.nodes import Apply, Constant, Expression, Variable
+from bayeskit.expressions.structure import Contract, Cumsum, Index, Join, MatrixFunction, Reduce, Rename, Scatter
+
+_INFIX = {
+    "logical_or": ("|", 1), "logical_and": ("&", 2),
+    "less": ("<", 3), "less_equal": ("<=", 3), "greater": (">", 3), "greater_equal": (">=", 3),
+    "equal": ("==", 3), "not_equal": ("!=", 3),
+    "add": ("+", 4), "subtract": ("-", 4), "multiply": ("*", 5), "divide": ("/", 5), "true_divide": ("/", 5),
+    "power": ("**", 7),
+}  # fmt: skip
+_NAMES = {"absolute": "abs", "true_divide": "/"}
+
+
+def print_expression(expression: Expression) -> str:
+    """Return the text of an expression."""
+    return _text(expression, 0)
+
+
+def print_number(value: object) -> str:
+    """Return a number, or the shape of an array, as short as is exact."""
+    array = np.asarray(value)
+    if array.ndim:
+        return np.array2string(array, separator=", ", threshold=8, precision=6).replace("\n", "")
+    item = array.item()
+    return f"{item:.12g}" if isinstance(item, float) else str(item)
+
+
+def _text(node: Expression, outer: int) -> str:
+    """Print a node within an operator of binding strength ``outer``."""
+    if isinstance(node, Variable):
+        return node.name
+    if isinstance(node, Constant):
+        return print_number(node.value)
+    if isinstance(node, Scatter):
+        return node.name
+    if isinstance(node, Rename):
+        return _text(node.arg, outer)
+    if isinstance(node, Apply):
+        return _apply_text(node, outer)
+    if isinstance(node, Index):
+        keys = node.indices
+        if len(keys) == 1:
+            return f"{_text(node.table, 9)}[{_text(next(iter(keys.values())), 0)}]"
+        inner = ", ".join(f'"{d}": {_text(i, 0)}' for d, i in keys.items())
+        return f"{_text(node.table, 9)}[{{{inner}}}]"
+    if isinstance(node, Contract):
+        return _wrap(f"{_text(node.left, 5)} @ {_text(node.right, 6)}", 5, outer)
+    if isinstance(node, Reduce):
+        return f'{_text(node.arg, 9)}.{"mean" if node.mean_ else "sum"}("{node.dim}")'
+    if isinstance(node, Cumsum):
+        return f'{_text(node.arg, 9)}.cumsum("{node.dim}")'
+    if isinstance(node, Join):
+        verb = "stack" if all(a is None for a in node.along) else "concat"
+        return f'{verb}([{", ".join(_text(p, 0) for p in node.pieces)}], "{node.dim}")'
+    if isinstance(node, MatrixFunction):
+        return f"{node.name}({_text(node.arg, 0)})"
+    return object.__repr__(node)
+
+
+def _apply_text(node: Apply, outer: int) -> str:
+    name = node.function
+    if name in _INFIX:
+        sign, strength = _INFIX[name]
+        left = _text(node.args[0], strength + (name == "power"))
+        right = _text(node.args[1], strength + (name in ("subtract", "divide", "true_divide")))
+        return _wrap(f"{left}{sign}{right}" if name == "power" else f"{left} {sign} {right}", strength, outer)
+    if name == "negative":
+        return _wrap(f"-{_text(node.args[0], 6)}", 6, outer)
+    if name == "logical_not":
+        return _wrap(f"~{_text(node.args[0], 8)}", 8, outer)
+    return f"{_NAMES.get(name, name)}({', '.join(_text(a, 0) for a in node.args)})"
+
+
+def _wrap(text: str, strength: int, outer: int) -> str:
+    return f"({text})" if strength < outer else text

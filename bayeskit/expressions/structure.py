@@ -1,0 +1,377 @@
+"""Nodes that move, join or sum over dims: indexing, reductions, products of matrices, stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bayeskit.errors import ModelError
+from bayeskit.expressions.nodes import (
+    Apply,
+    Array,
+    Constant,
+    Environment,
+    Expression,
+    Variable,
+    aligner,
+    as_expression,
+    union_dims,
+)
+
+
+class Index(Expression):
+    """Elements of a table picked by integer expressions: ``alpha[county]``, ``p[{"row": i, "col": j}]``."""
+
+    def __init__(self, table: Expression, indices: Mapping[str, Expression]) -> None:
+        self.table, self.indices = table, dict(indices)
+        self.integer = table.integer
+        dims: tuple[str, ...] = ()
+        for d in table.dims:
+            dims = union_dims(dims, self.indices[d].dims if d in self.indices else (d,))
+        self.dims = dims
+        self._lay_index = {d: aligner(i.dims, dims) for d, i in self.indices.items()}
+        kept = [d for d in table.dims if d not in self.indices]
+        self._simple = len(self.indices) == 1 and not set(next(iter(self.indices.values())).dims) & set(kept)
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return the table and its indices."""
+        return (self.table, *self.indices.values())
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the same indexing over other children."""
+        return Index(children[0], dict(zip(self.indices, children[1:], strict=True)))
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the picked elements."""
+        table = self.table.evaluate(env)
+        picks = {d: _integers(i.evaluate(env)) for d, i in self.indices.items()}
+        if self._simple:
+            ((dim, pick),) = picks.items()
+            if pick.shape[0] == 1:  # the same for the whole batch: one take
+                return np.take(table, pick[0], axis=1 + self.table.dims.index(dim))
+        return self._gather(table, picks)
+
+    def _gather(self, table: Array, picks: Mapping[str, Array]) -> Array:
+        """Pick with every axis indexed, so that batches and shared dims pair up."""
+        rank = 1 + len(self.dims)
+        batch = np.arange(table.shape[0]).reshape((-1,) + (1,) * (rank - 1))
+        axes: list[Array] = [batch]
+        for position, dim in enumerate(self.table.dims):
+            if dim in picks:
+                axes.append(self._lay_index[dim](picks[dim]))
+            else:
+                shape = [1] * rank
+                shape[1 + self.dims.index(dim)] = -1
+                axes.append(np.arange(table.shape[1 + position]).reshape(shape))
+        return table[tuple(axes)]
+
+
+def _integers(array: Array) -> Array:
+    return array if array.dtype.kind in "iu" else array.astype(np.int64)
+
+
+class Reduce(Expression):
+    """The sum or the mean over one dim."""
+
+    def __init__(self, arg: Expression, dim: str, *, mean: bool) -> None:
+        _must_have(arg, dim, "averaged over" if mean else "summed over")
+        self.arg, self.dim, self.mean_ = arg, dim, mean
+        self.dims = tuple(d for d in arg.dims if d != dim)
+        self.integer = arg.integer and not mean
+        self._axis = 1 + arg.dims.index(dim)
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return the argument."""
+        return (self.arg,)
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the same reduction of another argument."""
+        return Reduce(children[0], self.dim, mean=self.mean_)
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the sum or mean."""
+        value = self.arg.evaluate(env)
+        return value.mean(axis=self._axis) if self.mean_ else value.sum(axis=self._axis)
+
+
+class Contract(Expression):
+    """``left @ right``: the product summed over the one dim both have."""
+
+    def __init__(self, left: Expression, right: Expression, dim: str) -> None:
+        self.left, self.right, self.dim = left, right, dim
+        frame = union_dims(left.dims, right.dims)
+        self.dims = tuple(d for d in frame if d != dim)
+        self._vectors = set(left.dims) & set(right.dims) == {dim} and len(right.dims) == 1 and left.dims[-1] == dim
+        letters = {d: 1 + i for i, d in enumerate(frame)}
+        self._einsum = (
+            [0, *(letters[d] for d in left.dims)],
+            [0, *(letters[d] for d in right.dims)],
+            [0, *(letters[d] for d in self.dims)],
+        )
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return both factors."""
+        return (self.left, self.right)
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the same product of other factors."""
+        return Contract(children[0], children[1], self.dim)
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the product; a design matrix times coefficients of many chains is one call of BLAS."""
+        left, right = self.left.evaluate(env), self.right.evaluate(env)
+        if self._vectors and left.shape[0] == 1:
+            design = left[0].reshape(-1, left.shape[-1])
+            return (right @ design.T).reshape(right.shape[0], *left.shape[1:-1])
+        batch = max(left.shape[0], right.shape[0])
+        left = np.broadcast_to(left, (batch, *left.shape[1:]))
+        right = np.broadcast_to(right, (batch, *right.shape[1:]))
+        return np.einsum(left, self._einsum[0], right, self._einsum[1], self._einsum[2])
+
+
+class Cumsum(Expression):
+    """The running sum along one dim."""
+
+    def __init__(self, arg: Expression, dim: str) -> None:
+        _must_have(arg, dim, "summed along")
+        self.arg, self.dim, self.dims, self.integer = arg, dim, arg.dims, arg.integer
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return the argument."""
+        return (self.arg,)
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the running sum of another argument."""
+        return Cumsum(children[0], self.dim)
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the running sums."""
+        return np.cumsum(self.arg.evaluate(env), axis=1 + self.dims.index(self.dim))
+
+
+class Join(Expression):
+    """Pieces laid one after another along a dim, each over its own stretch (``stack`` and ``concat``).
+
+    ``along[i]`` is the dim of piece ``i`` that is laid along ``dim``; None where the piece takes one place.
+    """
+
+    def __init__(self, pieces: tuple[Expression, ...], dim: str, along: tuple[str | None, ...]) -> None:
+        self.pieces, self.dim, self.along = pieces, dim, along
+        others = [tuple(d for d in p.dims if d != a) for p, a in zip(pieces, along, strict=True)]
+        self.dims = (*(d for d in union_dims(*others) if d != dim), dim)
+        self.integer = all(p.integer for p in pieces)
+        self._aligners = [
+            aligner(tuple(dim if d == a else d for d in p.dims), self.dims) for p, a in zip(pieces, along, strict=True)
+        ]
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return the pieces."""
+        return self.pieces
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the same join of other pieces."""
+        return Join(children, self.dim, self.along)
+
+    def widths(self, sizes: Mapping[str, int]) -> list[int]:
+        """Return how many places each piece takes."""
+        return [1 if a is None else sizes[a] for a in self.along]
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the joined values."""
+        values = [lay(p.evaluate(env)) for lay, p in zip(self._aligners, self.pieces, strict=True)]
+        common = np.broadcast_shapes(*(v.shape[:-1] for v in values))
+        return np.concatenate([np.broadcast_to(v, (*common, v.shape[-1])) for v in values], axis=-1)
+
+
+class Scatter(Expression):
+    """An array with some cells unknown: known values, and the elements of a latent in the cells left open.
+
+    ``cells`` are the flat positions, in the order of ``dims``, that the elements of ``unknown`` fill.
+    """
+
+    def __init__(self, name: str, known: Array, dims: tuple[str, ...], cells: Array, unknown: Variable) -> None:
+        self.name, self.known, self.dims, self.cells, self.unknown = name, known, dims, cells, unknown
+        self.integer = unknown.integer
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return the latent that fills the open cells."""
+        return (self.unknown,)
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return it with the open cells filled by another expression."""
+        (unknown,) = children
+        return Scatter(self.name, self.known, self.dims, self.cells, unknown)  # type: ignore[arg-type]
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the completed array."""
+        filling = self.unknown.evaluate(env)
+        flat = np.repeat(self.known.reshape(1, -1), filling.shape[0], axis=0)
+        flat[:, self.cells] = filling
+        return flat.reshape(filling.shape[0], *self.known.shape)
+
+
+class Rename(Expression):
+    """The same values under other dim names."""
+
+    def __init__(self, arg: Expression, names: Mapping[str, str]) -> None:
+        self.arg, self.names = arg, dict(names)
+        self.dims = tuple(self.names.get(d, d) for d in arg.dims)
+        self.integer = arg.integer
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return the argument."""
+        return (self.arg,)
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return another argument under the new names."""
+        return Rename(children[0], self.names)
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the values."""
+        return self.arg.evaluate(env)
+
+
+def rename(expression: Expression, old: str, new: str) -> Expression:
+    """Return the expression with one dim renamed (itself where it does not have it)."""
+    return Rename(expression, {old: new}) if old in expression.dims else expression
+
+
+def _must_have(arg: Expression, dim: str, action: str) -> None:
+    if not isinstance(dim, str):
+        raise ModelError(f"A dim of '{arg}' must be named by a string. Got {dim!r}, which is no name of a dim.")
+    if dim not in arg.dims:
+        raise ModelError(f"'{arg}' cannot be {action} '{dim}': its dims are {arg.dims or 'none'}.")
+
+
+def contract(left: Expression, right: Expression) -> Expression:
+    """Return ``left @ right``, summed over the one dim they share."""
+    shared = [d for d in left.dims if d in right.dims]
+    if len(shared) != 1:
+        raise ModelError(
+            f"'{left}' @ '{right}' needs exactly one shared dim. Got {shared or 'none'} from {left.dims} and "
+            f"{right.dims}. Write the sum out: (a * b).sum(dim)."
+        )
+    return Contract(left, right, shared[0])
+
+
+def index(table: Expression, key: Any) -> Expression:
+    """Return ``table[key]``: by one integer variable, or by a mapping from dims to integers."""
+    if isinstance(key, Mapping):
+        chosen = {str(d): as_expression(i) for d, i in key.items()}
+        for d in chosen:
+            _must_have(table, d, "indexed along")
+    elif isinstance(key, Expression):
+        chosen = {_fitting_dim(table, key): key}
+    elif isinstance(key, int | np.integer) and len(table.dims) == 1:
+        chosen = {table.dims[0]: Constant(int(key))}
+    else:
+        raise ModelError(
+            f"'{table}' cannot be indexed by {key!r}: slices and positions have no names. "
+            'Index by an integer variable, table[z], or by dim, table[{"dim": z}].'
+        )
+    for d, i in chosen.items():
+        if not i.integer:
+            raise ModelError(
+                f"'{table}' must be indexed by integers along '{d}'. Got '{i}', which is not integer valued. "
+                "Use an m.index column, or a Bernoulli, Binomial or Categorical variable."
+            )
+    return Index(table, chosen)
+
+
+def _fitting_dim(table: Expression, key: Expression) -> str:
+    into = getattr(key, "into", None)
+    if into is not None and into in table.dims:
+        return str(into)
+    free = [d for d in table.dims if d not in key.dims] if into is None else []
+    if len(free) == 1:
+        return free[0]
+    raise ModelError(
+        f"'{table}' has dims {table.dims}, and {'no dim' if not free else 'no single dim'} of them fits the index '{key}'"
+        f"{f', which points into {into!r}' if into else ''}. Name the dim: table[{{\"dim\": {key}}}]."
+    )
+
+
+def stack(pieces: Sequence[Any], dim: str) -> Expression:
+    """Return quantities stacked along a new dim, one place each.
+
+    >>> from bayeskit import Model, Normal, stack
+    >>> m = Model()
+    >>> stack([m.latent("a", Normal(0, 1)), 2.0], dim="coefficient").dims
+    ('coefficient',)
+    """
+    nodes = _pieces(pieces, dim, "stack")
+    for node in nodes:
+        if dim in node.dims:
+            raise ModelError(f"'{node}' already has the dim '{dim}', so it cannot be stacked along it. Use bk.concat.")
+    return Join(nodes, dim, (None,) * len(nodes))
+
+
+def concat(pieces: Sequence[Any], dim: str) -> Expression:
+    """Return quantities laid one after another along a dim: scalars take one place, vectors their last dim.
+
+    A piece that already has the dim is laid along it; else its last dim is, under the new name.
+
+    >>> from bayeskit import Model, Normal, concat
+    >>> m = Model(coords={"free": 2})
+    >>> concat([0, m.latent("b", Normal(0, 1), dims="free")], dim="category").dims
+    ('category',)
+    """
+    nodes = _pieces(pieces, dim, "concat")
+    along = tuple((dim if dim in n.dims else n.dims[-1]) if n.dims else None for n in nodes)
+    return Join(nodes, dim, along)
+
+
+def _pieces(pieces: Sequence[Any], dim: str, verb: str) -> tuple[Expression, ...]:
+    if isinstance(pieces, Expression) or not isinstance(pieces, Sequence) or len(pieces) == 0:
+        raise ModelError(f"bk.{verb} must get a list of quantities. Got {pieces!r}.")
+    if not isinstance(dim, str):
+        raise ModelError(f"bk.{verb} must get the name of a dim. Got {dim!r}.")
+    return tuple(as_expression(p) for p in pieces)
+
+
+class MatrixFunction(Expression):
+    """A function of a symmetric matrix over dims ``(d, d_)``: inverse, correlation, or determinant."""
+
+    def __init__(self, name: str, arg: Expression) -> None:
+        if len(arg.dims) < 2 or arg.dims[-1] != arg.dims[-2] + "_":
+            raise ModelError(f"bk.{name} must get a matrix over dims (d, d_). Got '{arg}' with dims {arg.dims}.")
+        self.name, self.arg = name, arg
+        self.dims = arg.dims[:-2] if name == "det" else arg.dims
+
+    def children(self) -> tuple[Expression, ...]:
+        """Return the matrix."""
+        return (self.arg,)
+
+    def rebuild(self, children: tuple[Expression, ...]) -> Expression:
+        """Return the same function of another matrix."""
+        return MatrixFunction(self.name, children[0])
+
+    def evaluate(self, env: Environment) -> Array:
+        """Return the function, batched over the leading axes."""
+        matrix = self.arg.evaluate(env)
+        if self.name == "det":
+            return np.linalg.det(matrix)
+        if self.name == "inverse":
+            return np.linalg.solve(matrix, np.broadcast_to(np.eye(matrix.shape[-1]), matrix.shape))
+        sd = np.sqrt(np.diagonal(matrix, axis1=-2, axis2=-1))
+        return matrix / (sd[..., :, None] * sd[..., None, :])
+
+
+def inverse(matrix: Expression) -> Expression:
+    """Return the inverse of a symmetric matrix over dims ``(d, d_)``, for use in ``derived``."""
+    return MatrixFunction("inverse", matrix)
+
+
+def correlation(matrix: Expression) -> Expression:
+    """Return the correlation matrix of a covariance matrix over dims ``(d, d_)``."""
+    return MatrixFunction("correlation", matrix)
+
+
+def det(matrix: Expression) -> Expression:
+    """Return the determinant of a symmetric matrix over dims ``(d, d_)``."""
+    return MatrixFunction("det", matrix)
+
+
+__all__ = ["Apply", "Contract", "Cumsum", "Index", "Join", "MatrixFunction", "Reduce", "Rename", "Scatter"]
