@@ -1,3 +1,3 @@
-"""The version, in one place: read by the build, by `bayeskit.__version__` and by what a result records of its making."""
+"""The version, in one place: read by the build, by `bayeskit.__version__` and by every result that is exported."""
 
 __version__ = "0.1.0"
