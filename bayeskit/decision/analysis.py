@@ -62,7 +62,7 @@ def decide(
         {action: DataArray or number} whose keys become the labels. Either may also be given ready made. The one dim
         beyond chain and draw is the action.
     loss : callable, DataArray or mapping
-        Minus the utility. Exactly one of `utility` and `loss` is given.
+        Minus the utility; ``expected_loss`` is then still the regret. Exactly one of `utility` and `loss` is given.
     action : str, optional
         The action dim, where several remain beyond chain and draw; each combination of the others is then a decision
         of its own. With a dict, the name of the new dim ("action" by default).
@@ -95,7 +95,8 @@ def decide(
     Actions with equal expected utility: the first is ``best``, and the choice is not resolved. A single action is
     best, resolved, with an infinite gap and an EVPI of 0.
 
-    The EVPI is biased upwards by the choice of the maximum among noisy means, by at most about the MCSE of the gap.
+    *Bias*: the largest of noisy means is on average too large, so the EVPI from draws is too small where actions are
+    nearly tied: by 0.4 times the MCSE of the gap for two tied ones, by nothing to speak of once resolved.
 
     One decision is computed at a time, so memory beyond the utility itself does not grow with the extra dims.
 
@@ -175,7 +176,7 @@ def _check_finite(
     where = ", ".join(
         f"{dim}={per_decision[dim].to_numpy()[i]!s}" for dim, i in zip(per_decision.dims, index, strict=True)
     )
-    others = f" (and in {bad.size - 1} more actions)" if bad.size > 1 else ""
+    others = f" (and of {bad.size - 1} more)" if bad.size > 1 else ""
     raise DecisionError(
         f"The {word} of action {str(label)!r} must be a finite number in every draw. Got {kind} in {count} of "
         f"{column.size} draws{' at ' + where if where else ''}{others}.\n"

@@ -101,6 +101,8 @@ def _loss(loss: Any) -> tuple[str, float]:
 
 
 def _of_distribution(target: Any, name: str, number: float) -> BayesEstimate:
+    import xarray as xr
+
     if name == "linex":
         raise DecisionError(
             "The linex loss must be given draws, as few distributions have E exp(-a theta) in closed form. "
@@ -112,7 +114,7 @@ def _of_distribution(target: Any, name: str, number: float) -> BayesEstimate:
         value = target.mode()
     else:
         value = target.quantile(number)
-    return BayesEstimate(value, value.astype(np.float64) * 0.0)
+    return BayesEstimate(value, xr.zeros_like(value, dtype=np.float64))
 
 
 def _of_draws(target: Any, name: str, number: float) -> BayesEstimate:
@@ -121,7 +123,7 @@ def _of_draws(target: Any, name: str, number: float) -> BayesEstimate:
             "The zero_one loss must be given a distribution, because draws have no mode. Got draws.\n"
             "Use 'absolute', or for a few discrete values choose between them with bayeskit.decide."
         )
-    draws = draws_dataset({"theta": target})["theta"].transpose("chain", "draw", ...)
+    draws = draws_dataset({"_estimand": target})["_estimand"].rename(None).transpose("chain", "draw", ...)
     template = draws.isel(chain=0, draw=0, drop=True)
     flat = draws.to_numpy().astype(np.float64).reshape(*draws.shape[:2], -1)
     if not np.isfinite(flat).all():

@@ -71,11 +71,11 @@ def _lead(
     if others.size == 0:  # nothing competes
         return {"gap": np.asarray(np.inf), "gap_mcse": np.asarray(0.0), "resolved": np.asarray(True)}
     second = others[np.argmin(behind[others])]
-    # The sd of a difference is at most the sum of the sds: who is clear by that bound needs no series of its own.
-    doubtful = others[~(behind[others] > RESOLVED_AT * (mcse[others] + mcse[best])) | (others == second)]
-    paired = mcse_mean(utility[..., [best]] - utility[..., doubtful])
-    return {
-        "gap": np.asarray(behind[second]),
-        "gap_mcse": np.asarray(paired[doubtful == second][0]),
-        "resolved": np.asarray(bool(np.all(behind[doubtful] > RESOLVED_AT * paired))),
-    }
+    gap_mcse = mcse_mean(utility[..., [best]] - utility[..., [second]])[0]
+    resolved = behind[second] > RESOLVED_AT * gap_mcse
+    # A later action may be behind by more and yet be less sure to be. The sd of a difference is at most the sum of the
+    # sds, so who is clear by that bound needs no series of its own.
+    doubtful = others[~(behind[others] > RESOLVED_AT * (mcse[others] + mcse[best]))]
+    if resolved and doubtful.size:
+        resolved = np.all(behind[doubtful] > RESOLVED_AT * mcse_mean(utility[..., [best]] - utility[..., doubtful]))
+    return {"gap": np.asarray(behind[second]), "gap_mcse": np.asarray(gap_mcse), "resolved": np.asarray(bool(resolved))}

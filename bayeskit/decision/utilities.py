@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from bayeskit.errors import DecisionError
 
 if TYPE_CHECKING:
     import xarray as xr
+    from numpy.typing import NDArray
 
 _UNKNOWN_NAME = re.compile(r"(?:No variable named|'Dataset' object has no attribute) '([^']+)'")
 _TAKEN = {"best", "resolved"} | {f"{name}{end}" for name in PER_ACTION + PER_DECISION for end in ("", "_mcse")}
@@ -101,7 +102,17 @@ def _stack(values: Mapping[Any, Any], action: str, word: str) -> xr.DataArray:
             "Select or reindex so that the shared dims agree."
         ) from error
     stacked: xr.DataArray = xr.concat(arrays, dim=action, coords="minimal", compat="override", join="override")
-    return stacked.assign_coords({action: list(values)})
+    return stacked.assign_coords({action: _labels(values)})
+
+
+def _labels(keys: Iterable[Hashable]) -> NDArray[np.generic]:
+    """Keys as coordinates; mixed ones and tuples stay the objects they are (NumPy would make strings of ["B", 3])."""
+    kept = list(keys)
+    if len({type(key) for key in kept}) == 1 and isinstance(kept[0], str | int | float):
+        return np.asarray(kept)
+    labels = np.empty(len(kept), dtype=object)
+    labels[:] = kept
+    return labels
 
 
 def _with_chains(value: xr.DataArray) -> xr.DataArray:
