@@ -87,13 +87,18 @@ def _product(node: Apply, target: str, sign: float) -> PowerForm | NotPower:
     other = _raised(power_form(right, target), sign)
     if isinstance(other, NotPower):
         return other
-    if form.positions != other.positions:
+    if not _same(form.positions, other.positions):
         return NotPower(f"contains different elements of '{target}'", str(node))
     return PowerForm(
         other.coefficient if form.coefficient is ONE else form.coefficient * other.coefficient,
         form.exponent + other.exponent,
         form.positions,
     )
+
+
+def _same(a: Mapping[str, Position], b: Mapping[str, Position]) -> bool:
+    """Whether two forms touch the same elements (expressions are compared by identity: == builds a comparison)."""
+    return all(p is b[d] or (isinstance(p, str) and isinstance(b[d], str) and p == b[d]) for d, p in a.items())
 
 
 def _scaled(form: PowerForm, factor: Expression) -> PowerForm:
