@@ -54,7 +54,7 @@ def decide(
     ----------
     source : DataTree, Dataset, mapping, data frame or posterior
         Draws by anybody: a DataTree with the group ``posterior``, a Dataset with the dims chain and draw (or
-        ``draw``, or ``sample``, alone: one chain), a dict of DataArrays or of arrays of shape (chain, draw, ...) or
+        ``draw``, or ``sample``, alone: one chain), a named DataArray, a dict of DataArrays or of arrays of shape (chain, draw, ...) or
         all of them (draw,), a data frame with a row per draw; or an object whose ``sample(draws=, seed=)`` returns a
         DataTree, such as an exact posterior.
     utility : callable, DataArray or mapping

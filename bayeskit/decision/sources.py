@@ -35,6 +35,8 @@ def draws_dataset(source: Any, draws: int | None = None, seed: Any = None) -> xr
     """
     import xarray as xr
 
+    if isinstance(source, xr.DataArray) and source.name is not None:  # one variable, as arviz.extract returns it
+        source = source.to_dataset()
     if isinstance(source, xr.DataTree | xr.Dataset | Mapping) or hasattr(source, "columns"):
         if draws is not None:
             raise DecisionError(

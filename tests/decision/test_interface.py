@@ -56,6 +56,7 @@ def test_a_tree_a_dataset_and_dicts_give_the_same():
     same(decide(tree, utility=p), expected)
     same(decide(tree["posterior"], utility=p), expected)
     same(decide({"p": ARMS["p"]}, utility=p), expected)
+    same(decide(ARMS["p"], utility=p), expected)
     same(decide(ARMS.transpose("arm", "draw", "chain"), utility=p), expected)
     plain = decide({"p": P}, utility=p)
     assert plain.best.item() == 1 and plain.action == "p_dim_0"
@@ -95,6 +96,7 @@ def test_constants_among_the_draws_are_broadcast():
 @pytest.mark.parametrize(
     "source, message",
     [
+        (ARMS["p"].rename(None), "must be a DataTree.*Got DataArray"),
         (3.0, "must be a DataTree, a Dataset, a dict of draws or a posterior with sample.*Got float"),
         (xr.DataTree.from_dict({"/prior": ARMS}), "must have the group 'posterior'. Got the groups .prior."),
         (ARMS.rename(draw="iteration"), "must have the dims chain and draw.*Got the dims .*iteration"),
