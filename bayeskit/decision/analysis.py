@@ -54,9 +54,9 @@ def decide(
     ----------
     source : DataTree, Dataset, mapping, data frame or posterior
         Draws by anybody: a DataTree with the group ``posterior``, a Dataset with the dims chain and draw (or
-        ``draw``, or ``sample``, alone: one chain), a named DataArray, a dict of DataArrays or of arrays of shape (chain, draw, ...) or
-        all of them (draw,), a data frame with a row per draw; or an object whose ``sample(draws=, seed=)`` returns a
-        DataTree, such as an exact posterior.
+        ``draw``, or ``sample``, alone: one chain), a named DataArray, a dict of DataArrays or of arrays of shape
+        (chain, draw, ...) or all of them (draw,), a data frame with a row per draw; or an object whose
+        ``sample(draws=, seed=)`` returns a DataTree, such as an exact posterior.
     utility : callable, DataArray or mapping
         Called with the Dataset (chain, draw, ...), returns a DataArray (chain, draw, action), or a dict
         {action: DataArray or number} whose keys become the labels. Either may also be given ready made. The one dim
