@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from bayeskit.errors import ModelError
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -152,11 +154,22 @@ def merged_summary(
     -------
     pandas.DataFrame
         The columns of ``arviz.summary``.
+
+    Raises
+    ------
+    ModelError
+        If a name in `var_names` is neither exact nor in the tree.
     """
     import pandas as pd
 
     drawn = [] if tree is None else [str(name) for name in tree["posterior"].data_vars]
     order = list(var_names) if var_names is not None else [*drawn, *(n for n in distributions if n not in drawn)]
+    unknown = [name for name in order if name not in distributions and name not in drawn]
+    if unknown:
+        raise ModelError(
+            f"A summary must be of variables with an exact marginal or draws. Got {', '.join(map(repr, unknown))}, "
+            f"while there are {', '.join([*drawn, *(n for n in distributions if n not in drawn)])}.\nCheck the spelling."
+        )
     exact = {name: distributions[name] for name in order if name in distributions}
     sampled = [name for name in order if name not in exact]
     if tree is None or not sampled:
