@@ -30,6 +30,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say it in words
 autosummary_generate = True
+autosummary_filename_map = {"bayeskit.Metropolis": "bayeskit.MetropolisStep"}  # beside bayeskit.metropolis on any disk
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
