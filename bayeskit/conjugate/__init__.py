@@ -1,0 +1,1 @@
+"""The mathematics of conjugacy: rules as rows of a table, posteriors and log normalisers of each natural family."""

@@ -1,0 +1,166 @@
+r"""Joint Gaussian systems: a wide block-diagonal part and a small dense rest.
+
+The precision of the unknowns ``x = (w, d)`` is the arrow
+
+.. math:: P = \begin{pmatrix} A & C \\ C' & D \end{pmatrix}, \qquad P x = h,
+
+with ``A`` block diagonal: ``G`` groups of ``k`` numbers. The wide part is eliminated by its Schur complement
+:math:`S = D - C' A^{-1} C`, the rest is factored by Cholesky; nothing is inverted. Leading axes are batches.
+Source: Rue and Held (2005), Gaussian Markov Random Fields, sec. 2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """Precision and right-hand side: ``A (b, G, k, k)``, ``C (b, G, k, r)``, ``D (b, r, r)``, ``hw (b, G, k)``, ``hd (b, r)``."""
+
+    A: Array
+    C: Array
+    D: Array
+    hw: Array
+    hd: Array
+
+
+@dataclass(frozen=True)
+class Factored:
+    """An arrow eliminated and factored: Cholesky factors, and the forward-solved right-hand sides."""
+
+    LA: Array  # (b, G, k, k), lower
+    XC: Array  # LA^-1 C
+    xw: Array  # LA^-1 hw
+    LS: Array  # (b, r, r), lower
+    xd: Array  # LS^-1 (hd - C' A^-1 hw)
+
+    def log_det(self) -> Array:
+        """Log determinant of the precision, ``(b,)``."""
+        wide = np.log(np.diagonal(self.LA, axis1=-2, axis2=-1)).sum(axis=(-2, -1))
+        return 2.0 * (wide + np.log(np.diagonal(self.LS, axis1=-2, axis2=-1)).sum(axis=-1))
+
+    def quadratic(self) -> Array:
+        """``h' P^-1 h``, ``(b,)``."""
+        return (self.xw * self.xw).sum(axis=(-2, -1)) + (self.xd * self.xd).sum(axis=-1)
+
+    def solve(self, zw: Array | float = 0.0, zd: Array | float = 0.0) -> tuple[Array, Array]:
+        """Return the mean (no noise) or, with standard normal ``zw, zd``, an exact joint draw: ``(b, G, k), (b, r)``."""
+        dense = backward(self.LS, self.xd + zd)
+        inner = self.xw + zw
+        if dense.shape[-1]:
+            inner = inner - (self.XC @ dense[..., None, :, None])[..., 0]
+        return backward(self.LA, inner), dense
+
+    def variances(self) -> tuple[Array, Array]:
+        """Marginal variances of the wide and of the dense part: ``(b, G, k), (b, r)``."""
+        k, r = self.LA.shape[-1], self.LS.shape[-1]
+        half = forward_matrix(self.LA, np.broadcast_to(np.eye(k), self.LA.shape))
+        wide = (half * half).sum(axis=-2)
+        if not r:
+            return wide, np.zeros(self.xd.shape)
+        rest = forward_matrix(self.LS, np.broadcast_to(np.eye(r), self.LS.shape))
+        if k:
+            cross = rest[..., None, :, :] @ np.swapaxes(self.XC, -1, -2) @ half
+            wide = wide + (cross * cross).sum(axis=-2)
+        return wide, (rest * rest).sum(axis=-2)
+
+
+def factor(arrow: Arrow) -> Factored:
+    """Eliminate the wide part and factor the rest.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Where the precision is not positive definite.
+    """
+    r = arrow.D.shape[-1]
+    LA = cholesky(arrow.A)
+    right = np.concatenate([np.broadcast_to(arrow.C, (*arrow.hw.shape, r)), arrow.hw[..., None]], axis=-1)
+    solved = forward_matrix(LA, right)
+    XC, xw = solved[..., :r], solved[..., r]
+    if not r:
+        return Factored(LA, XC, xw, np.zeros((*arrow.hd.shape, 0)), arrow.hd)
+    flat = XC.reshape(XC.shape[0], -1, r)
+    transposed = np.swapaxes(flat, -1, -2)
+    S = arrow.D - transposed @ flat
+    hs = arrow.hd - (transposed @ xw.reshape(xw.shape[0], -1, 1))[..., 0]
+    LS = cholesky(S)
+    return Factored(LA, XC, xw, LS, forward(LS, hs))
+
+
+def cholesky(matrices: Array) -> Array:
+    """Lower Cholesky factors, batched; numbers and pairs without a call per matrix."""
+    k = matrices.shape[-1]
+    if k == 0:
+        return matrices
+    if k > 2:
+        return np.linalg.cholesky(matrices)
+    result = np.zeros(matrices.shape)
+    first = matrices[..., 0, 0]
+    if k == 2:
+        result[..., 1, 0] = matrices[..., 1, 0]
+        below = matrices[..., 1, 0]
+        last = matrices[..., 1, 1] - below * below / first
+        result[..., 0, 0] = np.sqrt(first)
+        result[..., 1, 0] = below / result[..., 0, 0]
+        result[..., 1, 1] = np.sqrt(last)
+        positive = (first > 0).all() and (last > 0).all()
+    else:
+        result[..., 0, 0] = np.sqrt(first)
+        positive = (first > 0).all()
+    if not positive:
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+    return result
+
+
+_UNROLL = 6  # below this, substitution by vector operations over the batch beats a call per matrix
+
+
+def forward(L: Array, b: Array) -> Array:
+    """Solve ``L x = b`` for vectors, batched."""
+    return forward_matrix(L, b[..., None])[..., 0]
+
+
+def forward_matrix(L: Array, B: Array) -> Array:
+    """Solve ``L X = B``, batched."""
+    k = L.shape[-1]
+    if k > _UNROLL:
+        return _triangular(L, B, lower=True)
+    X = np.empty(np.broadcast_shapes(B.shape, (*L.shape[:-1], B.shape[-1])))
+    for i in range(k):
+        row = B[..., i, :]
+        for j in range(i):
+            row = row - L[..., i, j, None] * X[..., j, :]
+        X[..., i, :] = row / L[..., i, i, None]
+    return X
+
+
+def backward(L: Array, b: Array) -> Array:
+    """Solve ``L' x = b`` for vectors, batched."""
+    k = L.shape[-1]
+    if k > _UNROLL:
+        return _triangular(np.swapaxes(L, -1, -2), b[..., None], lower=False)[..., 0]
+    x = np.empty(np.broadcast_shapes(b.shape, L.shape[:-1]))
+    for i in reversed(range(k)):
+        row = b[..., i]
+        for j in range(i + 1, k):
+            row = row - L[..., j, i] * x[..., j]
+        x[..., i] = row / L[..., i, i]
+    return x
+
+
+def _triangular(T: Array, B: Array, *, lower: bool) -> Array:
+    from scipy.linalg.lapack import dtrtrs
+
+    shape = np.broadcast_shapes(T.shape[:-2], B.shape[:-2])
+    T = np.broadcast_to(T, (*shape, *T.shape[-2:])).reshape(-1, *T.shape[-2:])
+    flat = np.broadcast_to(B, (*shape, *B.shape[-2:])).reshape(-1, *B.shape[-2:])
+    solved = np.empty(flat.shape)
+    for i in range(len(T)):
+        solved[i] = dtrtrs(T[i], flat[i], lower=lower)[0]
+    return solved.reshape(*shape, *B.shape[-2:])
