@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeskit._version import __version__
 from bayeskit.errors import DataError, ModelError
 from bayeskit.posterior.files import storable_attributes, storable_labels, storable_values
 
@@ -118,17 +118,13 @@ def build_datatree(
 
 
 def _creation_attributes() -> dict[str, Any]:
-    try:
-        version = metadata.version("bayeskit")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        version = "unknown"
     return {
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
         "creation_library": "bayeskit",
-        "creation_library_version": version,
+        "creation_library_version": __version__,
         "creation_library_language": "Python",
         "inference_library": "bayeskit",
-        "inference_library_version": version,
+        "inference_library_version": __version__,
     }
 
 

@@ -163,12 +163,13 @@ def merged_summary(
     import pandas as pd
 
     drawn = [] if tree is None else [str(name) for name in tree["posterior"].data_vars]
-    order = list(var_names) if var_names is not None else [*drawn, *(n for n in distributions if n not in drawn)]
-    unknown = [name for name in order if name not in distributions and name not in drawn]
+    known = [*drawn, *(name for name in distributions if name not in drawn)]
+    order = known if var_names is None else list(var_names)
+    unknown = [name for name in order if name not in known]
     if unknown:
         raise ModelError(
             f"A summary must be of variables with an exact marginal or draws. Got {', '.join(map(repr, unknown))}, "
-            f"while there are {', '.join([*drawn, *(n for n in distributions if n not in drawn)])}.\nCheck the spelling."
+            f"while there are {', '.join(known)}.\nCheck the spelling."
         )
     exact = {name: distributions[name] for name in order if name in distributions}
     sampled = [name for name in order if name not in exact]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from bayeskit._version import __version__
 from bayeskit.errors import DataError, ModelError
 from bayeskit.posterior.export import build_datatree
 from bayeskit.posterior.files import as_counts, storable_attribute, storable_labels, storable_values
@@ -173,6 +174,7 @@ def test_attributes():
     posterior = tree["posterior"].attrs
     assert posterior["creation_library"] == posterior["inference_library"] == "bayeskit"
     assert posterior["creation_library_language"] == "Python"
+    assert posterior["creation_library_version"] == posterior["inference_library_version"] == __version__
     assert posterior["sampled_variables"] == ["tau"]
     assert (posterior["sampling_time"], posterior["seed"], posterior["exact"]) == (1.5, "None", 0)
     assert type(posterior["sampling_time"]) is float
