@@ -11,11 +11,11 @@ TEST_ENV := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo:  ## Run the examples in order; each saves its figure beside itself
+demo:  ## Run the examples in order; their figures go to examples/
 	@.ci/venv demo plots
-	@set -e; for script in examples/[0-9]*.py; do \
-		printf '\n== %s\n' "$$script"; \
-		MPLBACKEND=Agg $(RUN) "$$script" || { echo "$$script failed" >&2; exit 1; }; \
+	@cd examples && for script in [0-9]*.py; do \
+		printf '\n== examples/%s\n' "$$script"; \
+		MPLBACKEND=Agg ../$(RUN) "$$script" || { echo "examples/$$script failed" >&2; exit 1; }; \
 	done
 	@printf '\nFigures:\n'; ls examples/*.png 2>/dev/null | sed 's/^/  /' || true
 

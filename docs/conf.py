@@ -37,7 +37,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/\d+_",
-    "ignore_pattern": r"/[^\d/][^/]*\.py$",
+    "ignore_pattern": r"^\D",  # the pages are the numbered scripts
     "within_subsection_order": "FileNameSortKey",
     "copyfile_regex": r".*\.csv",
     "abort_on_example_error": True,
