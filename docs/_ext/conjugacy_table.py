@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from bayeskit.conjugate import rules
 
-COLUMNS = {"Likelihood": 22, "Through": 14, "Form": 12, "What one value adds": 34, "Source": 18}
+COLUMNS = {"Likelihood": 22, "Through": 14, "Form": 12, "Posterior": 34, "Source": 18}
 
 
 def words(value: Any) -> str:
