@@ -1,8 +1,8 @@
 """Bijections from a support to the unconstrained scale, for the steps that move on all of R^n (Metropolis, Laplace).
 
-Every transform has the same five parts: `forward` (support to unconstrained), `inverse`, `log_jacobian(u) = log |dx/du|`
-(summed over the event axes; elementwise for scalars), `event_ndim`, and `unconstrained_event_shape`. Leading axes are
-arbitrary. All elementwise transforms are increasing, so they keep order and quantiles.
+Every transform has the same five parts: `forward` (support to unconstrained), `inverse`, `log_jacobian(u)`, the log of
+|dx/du| (summed over the event axes; elementwise for scalars), `event_ndim`, and `unconstrained_event_shape`. Leading
+axes are arbitrary. All elementwise transforms are increasing, so they keep order and quantiles.
 """
 
 from __future__ import annotations
@@ -63,9 +63,11 @@ class _Elementwise:
 
     @property
     def event_ndim(self) -> int:
+        """Axes of one value on the support."""
         return 0
 
     def unconstrained_event_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
+        """Event shape on the unconstrained scale."""
         return tuple(event_shape)
 
 
@@ -84,16 +86,20 @@ class Identity:
     event_ndim: int = 0
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         return np.asarray(x, dtype=float)
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         return np.asarray(u, dtype=float)
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         shape = np.shape(u)
         return np.zeros(shape[: len(shape) - self.event_ndim])
 
     def unconstrained_event_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
+        """Event shape on the unconstrained scale."""
         return tuple(event_shape)
 
 
@@ -110,14 +116,17 @@ class Log(_Elementwise):
     lower: Array = 0.0
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         with np.errstate(divide="ignore"):
             return np.log(x - self.lower)
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         with np.errstate(over="ignore"):
             return self.lower + np.exp(u)
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         return np.asarray(u, dtype=float)
 
 
@@ -134,14 +143,17 @@ class NegativeLog(_Elementwise):
     upper: Array = 0.0
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         with np.errstate(divide="ignore"):
             return -np.log(self.upper - x)
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         with np.errstate(over="ignore"):
             return self.upper - np.exp(np.negative(u))
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         return -np.asarray(u, dtype=float)
 
 
@@ -161,16 +173,19 @@ class Logit(_Elementwise):
     upper: Array = 1.0
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         with np.errstate(divide="ignore"):
             return np.log(x - self.lower) - np.log(self.upper - x)
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         odds = np.exp(-np.abs(u))
         distance = (self.upper - self.lower) * (odds / (1.0 + odds))
         # from the nearer end, so that the distance to it keeps its relative accuracy
         return np.where(np.less(u, 0), self.lower + distance, self.upper - distance)
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         size = np.abs(u)
         return np.log(self.upper - self.lower) - size - 2.0 * np.log1p(np.exp(-size))
 
@@ -200,12 +215,15 @@ class Mixed(_Elementwise):
         return np.select(np.broadcast_arrays(*self._masks, np.asarray(value))[:-1], choices, default)
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         return self._select("forward", x, np.asarray(x, dtype=float))
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         return self._select("inverse", u, np.asarray(u, dtype=float))
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         return self._select("log_jacobian", u, np.zeros(np.shape(u)))
 
 
@@ -213,8 +231,8 @@ class Mixed(_Elementwise):
 class StickBreaking:
     """The simplex of K entries, on the last axis, to K - 1 numbers; zero is the centre of the simplex.
 
-    With v_k = u_k - log(K - k), entry k takes the share expit(v_k) of what the entries before it left. Computed in logs,
-    so small entries keep their relative accuracy. The Jacobian is that of the first K - 1 entries.
+    With v_k = u_k - log(K - k), entry k takes the share expit(v_k) of what the entries before it left. Computed in
+    logs, so small entries keep their relative accuracy. The Jacobian is that of the first K - 1 entries.
 
     Examples
     --------
@@ -224,24 +242,29 @@ class StickBreaking:
 
     @property
     def event_ndim(self) -> int:
+        """Axes of one value on the support."""
         return 1
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         x = np.asarray(x, dtype=float)
         after = np.cumsum(x[..., :0:-1], axis=-1)[..., ::-1]  # the sum of the later entries, without cancellation
         with np.errstate(divide="ignore"):
             return np.log(x[..., :-1]) - np.log(after) + self._offset(x.shape[-1] - 1)
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         log_taken, log_left = self._logs(np.asarray(u, dtype=float))
         return np.exp(np.concatenate([log_taken, log_left[..., -1:]], axis=-1))
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         log_taken, log_left = self._logs(np.asarray(u, dtype=float))
         # dx_k/du_k = left before * z (1 - z) = x_k * left after / left before; the product telescopes
         return log_taken.sum(axis=-1) + log_left[..., -1]
 
     def unconstrained_event_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
+        """Event shape on the unconstrained scale."""
         return (event_shape[0] - 1,)
 
     @staticmethod
@@ -249,7 +272,7 @@ class StickBreaking:
         return np.log(np.arange(size, 0, -1.0))
 
     def _logs(self, u: Array) -> tuple[Array, Array]:
-        """Logs of the entries but the last, and of what is left after each (after the start: K logs, the last is x_K)."""
+        """Logs of the entries but the last, and of what is left at the start and after each of them."""
         v = u - self._offset(u.shape[-1])
         log_left = np.zeros((*u.shape[:-1], u.shape[-1] + 1))
         np.cumsum(-_softplus(v), axis=-1, out=log_left[..., 1:])
@@ -272,9 +295,11 @@ class CholeskyLogDiagonal:
 
     @property
     def event_ndim(self) -> int:
+        """Axes of one value on the support."""
         return 2
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         x = np.asarray(x, dtype=float)
         size = x.shape[-1]
         rows, columns = np.tril_indices(size)
@@ -284,6 +309,7 @@ class CholeskyLogDiagonal:
         return u
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         u = np.asarray(u, dtype=float)
         size, (rows, columns) = self._layout(u.shape[-1])
         factor = np.zeros((*u.shape[:-1], size, size))
@@ -292,6 +318,7 @@ class CholeskyLogDiagonal:
         return factor @ np.swapaxes(factor, -1, -2)
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         u = np.asarray(u, dtype=float)
         size, (rows, columns) = self._layout(u.shape[-1])
         # dX/dL is 2^d prod L_ii^(d - i), i from 0; one more power of L_ii for the log
@@ -299,6 +326,7 @@ class CholeskyLogDiagonal:
         return size * math.log(2.0) + u[..., rows == columns] @ weights
 
     def unconstrained_event_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
+        """Event shape on the unconstrained scale."""
         return (event_shape[0] * (event_shape[0] + 1) // 2,)
 
     @staticmethod
@@ -323,22 +351,27 @@ class Increasing:
 
     @property
     def event_ndim(self) -> int:
+        """Axes of one value on the support."""
         return 1
 
     def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
         y = self.inner.forward(x)
         with np.errstate(divide="ignore"):
             return np.concatenate([y[..., :1], np.log(np.diff(y, axis=-1))], axis=-1)
 
     def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
         return self.inner.inverse(self._increasing(np.asarray(u, dtype=float)))
 
     def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
         u = np.asarray(u, dtype=float)
         inner = self.inner.log_jacobian(self._increasing(u))
         return u[..., 1:].sum(axis=-1) + inner.sum(axis=-1)
 
     def unconstrained_event_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
+        """Event shape on the unconstrained scale."""
         return tuple(event_shape)
 
     @staticmethod
