@@ -19,7 +19,7 @@ from bayeskit.errors import ParameterError, RefusedError
 if TYPE_CHECKING:
     from xarray import DataArray
 
-__all__ = ["Array", "Distribution", "Domain", "Parameter"]
+__all__ = ["Alternative", "Array", "Distribution", "Domain", "Parameter"]
 
 Alternative = tuple[str, Parameter, Callable[[Any], Any]]
 
@@ -189,15 +189,40 @@ class Distribution:
     def _quantile(self, q: Any, *params: Any, **kwargs: Any) -> Any:
         self._refuse("quantile function")
 
+    def _sf(self, x: Any, *params: Any, **kwargs: Any) -> Any:
+        return 1.0 - self._cdf(x, *params)
+
+    # Tails: what `Truncated` and `Power` are made of. Families override where a form exists that holds far out.
+
     def _log_cdf(self, x: Any, *params: Any, **kwargs: Any) -> Any:
-        """Log of the probability at or below x; families with a stable form override it."""
-        with np.errstate(divide="ignore"):
+        """Log of the probability at or below x."""
+        with np.errstate(all="ignore"):
             return np.log(self._cdf(x, *params))
 
     def _log_sf(self, x: Any, *params: Any, **kwargs: Any) -> Any:
-        """Log of the probability above x; families with a stable form override it."""
-        with np.errstate(divide="ignore"):
-            return np.log1p(-self._cdf(x, *params))
+        """Log of the probability above x."""
+        with np.errstate(all="ignore"):
+            return np.log(self._sf(x, *params))
+
+    def _log_quantile(self, log_q: Any, *params: Any, **kwargs: Any) -> Any:
+        """Value with a given log of the probability at or below it."""
+        return self._quantile(np.exp(log_q), *params)
+
+    def _log_isf(self, log_tail: Any, *params: Any, **kwargs: Any) -> Any:
+        """Value with a given log of the probability above it."""
+        return self._quantile(-np.expm1(log_tail), *params)
+
+    def _moment_order(self, *params: Any, **kwargs: Any) -> Any:
+        """Moments of this order and above are infinite."""
+        return np.inf
+
+    def _raw_moment(self, k: float, *params: Any, **kwargs: Any) -> Any:
+        """Expected ``x**k`` of a positive family, for any real k."""
+        self._refuse("moments of any order in closed form")
+
+    def _tilted_mode(self, k: float, *params: Any, **kwargs: Any) -> Any:
+        """Where ``x**k`` times the density of a positive family is greatest."""
+        self._refuse("mode in closed form")
 
     def _bounds(self, *params: Any, **kwargs: Any) -> tuple[Any, Any]:
         """Least and greatest value of the support, which may be infinite."""

@@ -6,12 +6,12 @@ from math import log, pi
 from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
-from bayeskit.distributions.base import Array, Distribution
+from bayeskit.distributions.base import Alternative, Array, Distribution
 from bayeskit.distributions.domains import Parameter, positive, real
 
-__all__ = ["Normal", "location", "scale", "scale_alternatives"]
+__all__ = ["LOG_ROOT_2PI", "Normal", "location", "scale", "scale_alternatives"]
 
 LOG_ROOT_2PI = 0.5 * log(2 * pi)
 
@@ -22,7 +22,7 @@ scale = Parameter(
     default=1,
     advice="A standard deviation is what is meant; use var= for a variance or tau= for a precision.",
 )
-scale_alternatives = {
+scale_alternatives: dict[str, Alternative] = {
     "var": ("sigma", Parameter("var", positive, advice="It is the square of sigma."), lambda v: v**0.5),
     "tau": ("sigma", Parameter("tau", positive, advice="It is one over the square of sigma."), lambda t: t**-0.5),
 }
@@ -85,6 +85,9 @@ class Normal(Distribution):
     def _cdf(self, x: Array, mu: Array, sigma: Array) -> Array:
         return ndtr((x - mu) / sigma)
 
+    def _sf(self, x: Array, mu: Array, sigma: Array) -> Array:
+        return ndtr((mu - x) / sigma)
+
     def _log_cdf(self, x: Array, mu: Array, sigma: Array) -> Array:
         return log_ndtr((x - mu) / sigma)
 
@@ -93,6 +96,12 @@ class Normal(Distribution):
 
     def _quantile(self, q: Array, mu: Array, sigma: Array) -> Array:
         return mu + sigma * ndtri(q)
+
+    def _log_quantile(self, log_q: Array, mu: Array, sigma: Array) -> Array:
+        return mu + sigma * ndtri_exp(log_q)
+
+    def _log_isf(self, log_tail: Array, mu: Array, sigma: Array) -> Array:
+        return mu - sigma * ndtri_exp(log_tail)
 
     def _bounds(self, mu: Array, sigma: Array) -> tuple[float, float]:
         return -np.inf, np.inf
