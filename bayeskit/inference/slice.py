@@ -145,7 +145,7 @@ def slice_sample(
     # The random split of the steps makes the bracket as likely from the new point as from the old one.
     steps_left = np.floor(max_steps * rng.random(x.shape))
     steps_right = (max_steps - 1) - steps_left
-    left, right = np.maximum(left, lower), np.minimum(right, upper)
+    left, right = np.asarray(np.maximum(left, lower)), np.asarray(np.minimum(right, upper))
     grow_left, grow_right = (steps_left > 0) & (left > lower), (steps_right > 0) & (right < upper)
     x_new, log_p_new = x.copy(), log_p.copy()
     active = np.ones(x.shape, bool)
