@@ -65,7 +65,7 @@ def _as_floats(answer: Any) -> FloatArray | None:
     if answer is None:
         return None
     try:
-        return np.asarray(answer, float)
+        return np.array(answer, float)  # a copy: the function may return the same buffer at every call
     except (TypeError, ValueError):
         return None
 
