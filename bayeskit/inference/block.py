@@ -1,0 +1,299 @@
+"""The joint Gaussian block: all Gaussian latents that reach Gaussian children linearly, as one.
+
+Given the standard deviations (and whatever else lies outside the block) the block is an ``Arrow`` system. What depends
+on the data alone is summed once, by noise cell and about a pilot fit, so that sums of squares do not cancel; then the
+systems of all chains are one matrix product, however many rows there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayeskit.conjugate.arrow import Arrow, Factored, factor
+from bayeskit.inference.layout import choose_layout, group_of
+from bayeskit.model.problem import Factor, Latent, Problem
+from bayeskit.statistics.design import Design, Triplets
+from bayeskit.statistics.gram import Layout, Rows, cross_sums
+from bayeskit.statistics.precision import Precision
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+LOG_2PI = float(np.log(2 * np.pi))
+_MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
+
+
+@dataclass(eq=False)
+class BlockFactor:
+    """One factor of a block: its design, its precisions, and its rows or their sums where they are known."""
+
+    factor: Factor
+    design: Design
+    precision: Precision
+    rows: list[Rows]  # one set per entry of the event (one in all for numbers and for whitened vectors)
+    sums: Array | None  # (cells, size), or (cells * d * d, size) for matrices; None where rows are summed anew
+
+    @property
+    def weights(self) -> Array:
+        """Known weights of the rows: those of a vector's entries are whitened into the rows."""
+        return self.precision.weight
+
+
+class GaussianBlock:
+    """The Gaussian latents ``names`` of a problem, given everything else.
+
+    Parameters
+    ----------
+    problem : Problem
+        The bound model.
+    names : sequence of str
+        The latents of the block; the plan has checked that they are jointly linear.
+    """
+
+    def __init__(self, problem: Problem, names: Sequence[str]) -> None:
+        self.problem, self.names = problem, tuple(names)
+        self.latents = [problem.latents[n] for n in names]
+        starts = np.cumsum([0, *(latent.size for latent in self.latents)])
+        self.columns = {n: int(s) for n, s in zip(self.names, starts[:-1], strict=True)}
+        self.total = int(starts[-1])
+        known = set(problem.env)
+        touching = [f for f in problem.factors_of(names) if f.distribution.family != "Flat"]
+        designs = [Design(f, self.columns, known, problem.latents) for f in touching]
+        triplets = [d.triplets(problem.env) if d.known_design else None for d in designs]
+        self.layout = choose_layout(self.latents, self.columns, list(zip(designs, triplets, strict=True)))
+        self._group = group_of(self.layout, self.total)
+        self._place = np.zeros(self.total, dtype=np.int64)
+        self._place[self.layout.wide] = np.arange(self.layout.width)
+        self._place[self.layout.dense] = np.arange(self.layout.rest)
+        self.factors = [
+            BlockFactor(f, d, Precision(f, known, problem.env), self._rows(d, t, problem.env), None)
+            for f, d, t in zip(touching, designs, triplets, strict=True)
+        ]
+        for bf in self.factors:
+            if bf.precision.root is not None and bf.rows:
+                bf.rows = [_whitened(bf.rows, bf.precision.root)]
+                self._spread(bf)
+        self.pilot = np.zeros(self.total)
+        self._sum_up()
+
+    # ---- rows and their sums, once ------------------------------------------------------------------------------
+    def _rows(self, design: Design, entries: Triplets | None, env: Environment) -> list[Rows]:
+        """Lay a known design along the arrow: one set of rows per entry of the event."""
+        if entries is None:
+            return []
+        n, d = design.shape
+        k, r = self.layout.width, self.layout.rest
+        v = design.offset(env)[0].reshape(n, d) if design.known_offset else np.zeros((n, d))
+        column, value = entries.columns[0], entries.values[0]
+        wide = self._group[column] >= 0
+        W, D = np.zeros((n * d, k)), np.zeros((n * d, r))
+        _add_at(W, entries.rows[wide], self._place[column[wide]], value[wide])
+        _add_at(D, entries.rows[~wide], self._place[column[~wide]], value[~wide])
+        group = np.zeros(n, dtype=np.int64)
+        group[entries.rows[wide] // d] = self._group[column[wide]]
+        W, D = W.reshape(n, d, k), D.reshape(n, d, r)
+        return [Rows(group, W[:, i], D[:, i], v[:, i]) for i in range(d)]
+
+    @staticmethod
+    def _spread(bf: BlockFactor) -> None:
+        """After whitening, every entry of a vector is a row of its own, with weight one."""
+        d = bf.design.shape[1]
+        p = bf.precision
+        p.weight, p.cell = np.ones(p.plates * d), np.zeros(p.plates * d, dtype=np.int64)
+
+    def _sum_up(self) -> None:
+        """Find a pilot fit, centre every row about it, and sum."""
+        still = [bf for bf in self.factors if bf.rows and bf.design.known_offset]
+        if self.total and still and all(bf.rows for bf in self.factors):
+            self.pilot = self._pilot_fit(still)
+        wide, dense = self.layout.parts(self.pilot[None])
+        for bf in self.factors:
+            for i, rows in enumerate(bf.rows):
+                shift = rows.residual(wide, dense)[0] - rows.v
+                bf.rows[i] = Rows(rows.group, rows.W, rows.D, rows.v + shift)
+            if bf.rows and bf.precision.cells * len(bf.rows) ** 2 * self.layout.size <= _MOST_SUMS:
+                bf.sums = self._sums(bf, bf.weights, bf.precision.cell, bf.precision.cells)
+        self._table = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
+        self._loose = [bf for bf in self.factors if bf not in self._table]
+        self._fixed = sum(
+            (bf.sums[0] for bf in self._table if bf.precision.latent is None and bf.sums is not None),
+            start=np.zeros(self.layout.size),
+        )
+        self.moving = [bf for bf in self._table if bf.precision.latent is not None]
+        tables = [bf.sums for bf in self.moving if bf.sums is not None]
+        self.sums = np.concatenate(tables) if tables else np.zeros((0, self.layout.size))
+        self.is_static = not self._loose
+
+    def _pilot_fit(self, still: list[BlockFactor]) -> Array:
+        """Return a fit with every latent precision at a plain guess: it centres, it need not be good."""
+        flat = np.zeros(self.layout.size)
+        for bf in still:
+            sums = self._sums(bf, bf.weights, np.zeros_like(bf.precision.cell), 1)
+            d = len(bf.rows)
+            flat = flat + (sums.reshape(d, d, -1)[np.arange(d), np.arange(d)].sum(axis=0))
+        parts = self.layout.split(flat[None])
+        k, r = self.layout.width, self.layout.rest
+        ridge = 1e-10
+        A = parts[0] + ridge * (1 + _diagonal(parts[0])) * np.eye(k)
+        D = parts[2] + ridge * (1 + _diagonal(parts[2])) * np.eye(r)
+        try:
+            wide, dense = factor(Arrow(A, parts[1], D, parts[3], parts[4])).solve()
+        except np.linalg.LinAlgError:
+            return np.zeros(self.total)
+        return self.layout.gather(wide, dense)[0]
+
+    def _sums(self, bf: BlockFactor, weight: Array, cell: Array, cells: int) -> Array:
+        """Return the sums of a factor by cell; for vectors with a latent matrix, by cell and pair of entries."""
+        pairs = [[cross_sums(self.layout, a, b, weight, cell, cells) for b in bf.rows] for a in bf.rows]
+        return np.asarray(pairs).transpose(2, 0, 1, 3).reshape(-1, self.layout.size)
+
+    # ---- the system of every chain ------------------------------------------------------------------------------
+    def precisions(self, env: Environment) -> list[Array]:
+        """Return the latent precisions of the factors summed by cell, each ``(batch, entries)``."""
+        return [_flat(bf.precision.values(env)) for bf in self.moving]
+
+    def flat_system(self, env: Environment, precisions: list[Array] | None = None) -> Array:
+        """Return the summed system of every chain as flat vectors ``(batch, size)``."""
+        values = self.precisions(env) if precisions is None else precisions
+        flat = self._fixed[None]
+        if values:
+            flat = flat + _joined(values) @ self.sums
+        for bf in self._loose:
+            flat = flat + self._loose_system(bf, env)
+        return flat
+
+    def _loose_system(self, bf: BlockFactor, env: Environment) -> Array:
+        """Sum the rows of a factor whose design or offset depends on other latents, or is too large to tabulate."""
+        rows, values = self._current_rows(bf, env), bf.precision.values(env)
+        batch = max(len(rows), values.shape[0])
+        systems = []
+        for b in range(batch):
+            here, value = rows[b % len(rows)], values[b % values.shape[0]]
+            cell, n = bf.precision.cell, len(bf.precision.cell)
+            if bf.precision.kind == "scalar":
+                weight = bf.weights * value[cell]
+                one = cross_sums(self.layout, here[0], here[0], weight, np.zeros(n, dtype=np.int64), 1)[0]
+            else:
+                one = sum(
+                    cross_sums(self.layout, p, q, value[cell, i, j], np.zeros(n, dtype=np.int64), 1)[0]
+                    for i, p in enumerate(here)
+                    for j, q in enumerate(here)
+                )
+            systems.append(one)
+        return np.stack(systems)
+
+    def _current_rows(self, bf: BlockFactor, env: Environment) -> list[list[Rows]]:
+        """Return the rows of every chain, evaluated at the state: ``[chain][entry]``."""
+        design = bf.design
+        n, d = design.shape
+        if bf.rows and design.known_offset:
+            return [bf.rows]
+        offset = design.offset(env)
+        if bf.rows:
+            chains = []
+            for v in offset:
+                fresh = v.reshape(n, d)
+                parts = [fresh[:, i] for i in range(d)]
+                if bf.precision.root is not None:
+                    parts = [np.einsum("nij,nj->ni", np.broadcast_to(bf.precision.root, (n, d, d)), fresh).ravel()]
+                chains.append([Rows(r.group, r.W, r.D, p + r.v) for r, p in zip(bf.rows, parts, strict=True)])
+            return chains
+        entries = design.triplets(env)
+        batch = max(offset.shape[0], entries.values.shape[0])
+        chains = []
+        for b in range(batch):
+            D = np.zeros((n * d, self.total))
+            _add_at(D, entries.rows, entries.columns[b % len(entries.columns)], entries.values[b % len(entries.values)])
+            v = offset[b % len(offset)] - D @ self.pilot
+            none = np.zeros(n, dtype=np.int64)
+            split = [
+                Rows(none, np.zeros((n, 0)), D.reshape(n, d, -1)[:, i], v.reshape(n, d)[:, i]) for i in range(d)
+            ]
+            chains.append([_whitened(split, bf.precision.root)] if bf.precision.root is not None else split)
+        return chains
+
+    def factored(self, env: Environment, precisions: list[Array] | None = None) -> tuple[Factored, Array]:
+        """Return the factored system of every chain, and ``v' Lambda v``."""
+        A, C, D, hw, hd, vv = self.layout.split(self.flat_system(env, precisions))
+        return factor(Arrow(A, C, D, hw, hd)), vv[:, 0]
+
+    # ---- what a step asks for -----------------------------------------------------------------------------------
+    def log_marginal(self, env: Environment) -> Array:
+        """Return the log density of the block's children with the block integrated out: ``(batch,)``."""
+        values = self.precisions(env)
+        system, vv = self.factored(env, values)
+        total = 0.5 * (system.quadratic() - vv - system.log_det()) + self._log_constant()
+        for bf, value in zip(self.moving, values, strict=True):
+            shaped = value.reshape(value.shape[0], bf.precision.cells, len(bf.rows), -1)
+            total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
+        for bf in self._loose:
+            total = total + bf.precision.half_log_det(bf.precision.values(env))
+            if bf.factor.distribution.family == "LogNormal":
+                total = total - np.log(bf.factor.value_array(env)).reshape(1, -1).sum(axis=1)
+        return total
+
+    def _log_constant(self) -> float:
+        rows = sum(bf.design.rows for bf in self.factors)
+        total = 0.5 * LOG_2PI * (self.total - rows)
+        for bf in self._table:
+            total += bf.precision.log_det if bf.precision.latent is None else 0.0
+            if bf.factor.distribution.family == "LogNormal":
+                total -= float(np.log(bf.factor.value_array(self.problem.env)).sum())
+        return total
+
+    def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
+        """Draw the block given the rest: values by name, and the columns about the pilot ``(batch, total)``."""
+        system, _ = self.factored(env)
+        zw = rng.standard_normal((batch, self.layout.groups, self.layout.width))
+        zd = rng.standard_normal((batch, self.layout.rest))
+        wide, dense = system.solve(zw, zd)
+        x = self.layout.gather(wide, dense)
+        return self.values(x + self.pilot), x
+
+    def values(self, x: Array) -> dict[str, Array]:
+        """Return the latents by name from columns ``(batch, total)``."""
+        return {
+            n: x[:, self.columns[n] : self.columns[n] + latent.size].reshape(x.shape[0], *latent.shape)
+            for n, latent in zip(self.names, self.latents, strict=True)
+        }
+
+    def residual_sums(self, x: Array) -> Array:
+        """Return the sums of squared residuals of the tabulated latent cells, at columns about the pilot."""
+        return self.layout.features(*self.layout.parts(x)) @ self.sums.T
+
+
+def _flat(values: Array) -> Array:
+    return values.reshape(values.shape[0], -1)
+
+
+def _joined(values: list[Array]) -> Array:
+    batch = max(v.shape[0] for v in values)
+    return np.concatenate([np.broadcast_to(v, (batch, v.shape[1])) for v in values], axis=1)
+
+
+def _diagonal(matrices: Array) -> Array:
+    """Return the largest diagonal entry of each matrix, to scale a ridge."""
+    if not matrices.shape[-1]:
+        return np.zeros((*matrices.shape[:-2], 1, 1))
+    return np.diagonal(matrices, axis1=-2, axis2=-1).max(axis=-1)[..., None, None]
+
+
+def _add_at(target: Array, rows: Array, columns: Array, values: Array) -> None:
+    """Add entries to a matrix; entries at one place sum up."""
+    if target.size:
+        flat = rows * target.shape[1] + columns
+        target += np.bincount(flat, values, target.size).reshape(target.shape)
+
+
+def _whitened(rows: list[Rows], root: Array) -> Rows:
+    """Return the entries of vectors as independent rows of unit precision: ``root @ e``."""
+    W, D = (np.stack([getattr(r, a) for r in rows], axis=1) for a in ("W", "D"))  # (n, d, .)
+    v = np.stack([r.v for r in rows], axis=1)
+    W, D = root @ W, root @ D
+    v = (root @ v[..., None])[..., 0]
+    d = v.shape[1]
+    return Rows(
+        np.repeat(rows[0].group, d), W.reshape(-1, W.shape[-1]), D.reshape(-1, D.shape[-1]), v.reshape(-1)
+    )

@@ -1,0 +1,321 @@
+"""Which latents are conjugate given the rest, and by which rows: one latent at a time.
+
+``match`` reads every child of a latent through the table of rules and answers with a ``ConjugateUpdate``, or with a
+``Refusal`` that names what stood in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bayeskit.conjugate.families import GammaFamily, NaturalFamily, Naturals, natural_family
+from bayeskit.conjugate.pull_back import pull_back
+from bayeskit.conjugate.rules import RULES, Rule, children_of
+from bayeskit.expressions import Expression, aligner
+from bayeskit.expressions.linear import ONE, ZERO, LinearForm, NotLinear, Position, Term, linear_form
+from bayeskit.expressions.power import NotPower, power_form
+from bayeskit.model.problem import Factor, Latent, Problem
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a latent is not conjugate, and the nearest thing that would be."""
+
+    reason: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.advice}" if self.advice else self.reason
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """One child read through one row: what it adds, as a function of the state."""
+
+    factor: Factor
+    rule: Rule
+    coefficient: Expression
+    offset: Expression
+    positions: Mapping[str, Position]
+    exponent: float = 1.0
+    swapped: bool = False
+
+    @property
+    def label(self) -> str:
+        """How ``explain`` names the row."""
+        return f"{self.factor.distribution.family}({self.rule.parameter}) of '{self.factor.name}'"
+
+    def variables(self, target: str) -> frozenset[str]:
+        """Return the names its value depends on (the target itself left out)."""
+        names = self.factor.variables - {target}
+        for p in self.positions.values():
+            names = names | (frozenset() if isinstance(p, str) else p.variables)
+        return names
+
+    def _pieces(self, env: Environment) -> tuple[Array, dict[str, Array], Array, tuple[str, ...]]:
+        """Return the value, the other parameters, the coefficient, and the dims of the frame."""
+        factor, rule = self.factor, self.rule
+        value = factor.value_array(env)
+        names = [p.name for p in factor.distribution.parameters]
+        others = {
+            n: lay(e.evaluate(env))
+            for n, lay, e in zip(names, factor._aligners, factor.parameters, strict=True)
+            if n != rule.parameter
+        }
+        layout = factor.layouts[names.index(rule.parameter)]
+        coefficient = aligner(self.coefficient.dims, layout)(np.asarray(self.coefficient.evaluate(env), dtype=float))
+        if rule.form == "linear":
+            if factor.distribution.family == "LogNormal":
+                value = np.log(value)
+            value = value - aligner(self.offset.dims, layout)(self.offset.evaluate(env))
+        if rule.form == "power" and rule.exponent != 1.0:
+            coefficient = coefficient**rule.exponent
+        return value, others, coefficient, layout
+
+    def evaluate(self, env: Environment, sizes: Mapping[str, int]) -> Naturals:
+        """Return what the child adds to the parent's natural parameters: each ``(batch, *dims of the parent)``."""
+        value, others, coefficient, layout = self._pieces(env)
+        parts = self.rule.contribution(value, others, coefficient)
+        if self.swapped:
+            parts = parts[::-1]
+        frame = layout if self.rule.child == "Multinomial" else self.factor.plates
+        positions = {
+            d: p if isinstance(p, str) else (_codes(p.evaluate(env)), p.dims) for d, p in self.positions.items()
+        }
+        if self.rule.child == "Categorical":
+            positions[list(positions)[-1]] = (_codes(value), self.factor.plates)
+        if self.rule.form == "matrix":
+            positions = dict(list(positions.items())[:-2])
+        shape = tuple(self.factor.sizes[d] for d in frame)
+        return tuple(self._sum(part, frame, shape, positions, sizes) for part in parts)
+
+    def _sum(self, part, frame, shape, positions, sizes) -> Array:  # noqa: ANN001
+        part = np.asarray(part, dtype=float)
+        keep = part.ndim - 1 - len(frame) if self.rule.form == "matrix" else 0
+        part = np.broadcast_to(part, (part.shape[0] if part.ndim else 1, *shape, *part.shape[part.ndim - keep :]))
+        return pull_back(part, frame, positions, sizes, keep)
+
+    def base(self, env: Environment) -> Array:
+        """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
+        value, others, coefficient, _ = self._pieces(env)
+        base = np.asarray(self.rule.base(value, others, coefficient))
+        base = np.broadcast_to(base, (base.shape[0], *self.factor.shape))
+        return base.reshape(base.shape[0], -1).sum(axis=1)
+
+
+def _codes(values: Array) -> Array:
+    return values if values.dtype.kind in "iu" else values.astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class ConjugateUpdate:
+    """A latent whose conditional given the rest is in its own natural family."""
+
+    latent: Latent
+    family: NaturalFamily
+    contributions: tuple[Contribution, ...]
+    fixed: Naturals | None = None  # the sum of the contributions that depend on data alone
+    _moving: tuple[Contribution, ...] = field(default=())
+
+    @classmethod
+    def build(
+        cls, problem: Problem, latent: Latent, family: NaturalFamily, contributions: tuple[Contribution, ...]
+    ) -> ConjugateUpdate:
+        """Sum what depends on data alone once."""
+        still = [c for c in contributions if c.variables(latent.name) <= problem.env.keys()]
+        moving = tuple(c for c in contributions if c not in still)
+        fixed = None
+        for c in still:
+            part = _natural_parts(family, c, problem.env, problem.sizes)
+            fixed = part if fixed is None else tuple(a + b for a, b in zip(fixed, part, strict=True))
+        return cls(latent, family, contributions, fixed, moving)
+
+    def prior(self, env: Environment) -> Naturals:
+        """Return the prior's natural parameters, laid along the latent's dims."""
+        factor = self.latent.prior
+        event = len(factor.event)
+        naturals = self.family.prior(*factor.parameter_arrays(env))
+        laid = []
+        for n in naturals:
+            n = np.asarray(n, dtype=float)
+            own = 0 if n.ndim <= 1 + len(factor.plates) else event
+            tail = n.shape[n.ndim - own :] if own else ()
+            if event == 1 and not own:  # one number for a whole vector
+                own, tail = 1, (self.latent.shape[-1],)
+                n = n[..., None]
+            head = n.shape[: n.ndim - own]
+            n = n.reshape(*head, *(1,) * (1 + len(factor.plates) - len(head)), *n.shape[n.ndim - own :])
+            laid.append(np.broadcast_to(n, (n.shape[0], *factor.shape, *tail)))
+        return tuple(laid)
+
+    def naturals(self, env: Environment) -> Naturals:
+        """Return the natural parameters of the conditional."""
+        total = self.prior(env)
+        if self.fixed is not None:
+            total = tuple(a + b for a, b in zip(total, self.fixed, strict=True))
+        for c in self._moving:
+            part = _natural_parts(self.family, c, env, self.sizes)
+            total = tuple(a + b for a, b in zip(total, part, strict=True))
+        return total
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Sizes of the latent's dims."""
+        return dict(zip(self.latent.variable.dims, self.latent.shape, strict=True))
+
+    def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> Array:
+        """Draw the latent given the rest: ``(batch, *dims)``."""
+        naturals = self.naturals(env)
+        if max(n.shape[0] for n in naturals) < batch:
+            naturals = tuple(np.broadcast_to(n, (batch, *n.shape[1:])) for n in naturals)
+        return self.family.sample(naturals, rng)
+
+    def log_density(self, env: Environment) -> Array:
+        """Return the normalised conditional log density at the state's value: ``(batch, *plates)`` (tests use it)."""
+        naturals = self.naturals(env)
+        x = env[self.latent.name]
+        return self.family.log_kernel(x, naturals) - self.family.log_normaliser(naturals)
+
+    def log_evidence(self, env: Environment) -> Array:
+        """Return the log of what the latent integrates to, its children included: ``(batch,)``."""
+        gain = self.family.log_normaliser(self.naturals(env)) - self.family.log_normaliser(self.prior(env))
+        total = gain.reshape(gain.shape[0], -1).sum(axis=1)
+        for c in self.contributions:
+            total = total + c.base(env)
+        return np.asarray(total)
+
+
+def _natural_parts(family: NaturalFamily, c: Contribution, env: Environment, sizes: Mapping[str, int]) -> Naturals:
+    part = c.evaluate(env, sizes)
+    if isinstance(family, GammaFamily):
+        return family.along(c.exponent, *part)
+    return part
+
+
+# ---- reading the children -------------------------------------------------------------------------------------------
+def match(problem: Problem, name: str) -> ConjugateUpdate | Refusal:
+    """Return how a latent is conjugate given everything else, or why it is not."""
+    latent = problem.latents[name]
+    prior = latent.prior.distribution
+    terms = problem.terms_of(name)
+    if terms:
+        return Refusal(f"the term '{terms[0]}' of the density depends on it")
+    if latent.missing_from is not None and latent.prior.event:
+        return Refusal("it fills part of a vector")
+    contributions: list[Contribution] = []
+    for child in problem.children_of(name):
+        found = _read_child(child, latent)
+        if isinstance(found, Refusal):
+            return found
+        contributions.append(found)
+    if not contributions:
+        return Refusal("it has no children")
+    kinds = {c.rule.prior for c in contributions}
+    if len(kinds) > 1:
+        return Refusal(f"its children ask for different priors ({', '.join(sorted(kinds))})")
+    (kind,) = kinds
+    family = natural_family(prior, kind, {c.exponent for c in contributions})
+    if isinstance(family, str):
+        return Refusal(family, _advice(kind, contributions[0]))
+    return ConjugateUpdate.build(problem, latent, family, tuple(contributions))
+
+
+def _advice(kind: str, contribution: Contribution) -> str:
+    nearest = {
+        "Gamma": "a Gamma or InverseGamma prior, or HalfNormal on a standard deviation, would be conjugate",
+        "Normal": "a Normal prior would be conjugate",
+        "Beta": "a Beta prior would be conjugate",
+        "Dirichlet": "a Dirichlet prior would be conjugate",
+        "Wishart": "a Wishart prior would be conjugate",
+        "InverseWishart": "an InverseWishart prior would be conjugate",
+    }
+    return f"for {contribution.label} {nearest[kind]}"
+
+
+def _read_child(child: Factor, latent: Latent) -> Contribution | Refusal:
+    name, distribution = latent.name, child.distribution
+    if name in child.value.variables:
+        return Refusal(f"it is part of the value of '{child.name}'")
+    names = [p.name for p in distribution.parameters]
+    used = [n for n, e in zip(names, child.parameters, strict=True) if name in e.variables]
+    if len(used) > 1:
+        return Refusal(f"it appears in two parameters ({', '.join(used)}) of '{child.name}'")
+    expression = child.parameter(used[0])
+    rules = [r for r in RULES if r.child == distribution.family and r.parameter == used[0]]
+    rules = [r for r in rules if r.form != "linear" or not child.event]
+    if not rules:
+        return _no_rule(child, latent, used[0])
+    prior = _prior_name(latent)
+    rule = next((r for r in rules if r.prior == prior), rules[0])
+    if rule.form == "power":
+        return _read_power(child, latent, rule, expression)
+    return _read_linear(child, latent, rule, expression)
+
+
+def _prior_name(latent: Latent) -> str:
+    distribution = latent.prior.distribution
+    return getattr(distribution, "base", distribution).family
+
+
+def _no_rule(child: Factor, latent: Latent, parameter: str) -> Refusal:
+    family = child.distribution.family
+    if family == "Truncated":
+        return Refusal(f"'{child.name}' is truncated, and its normaliser depends on '{latent.name}'")
+    known = children_of(_prior_name(latent))
+    advice = f"{_prior_name(latent)} is conjugate to {', '.join(known)}" if known else ""
+    return Refusal(f"no rule has {family}({parameter}) of '{child.name}' as a child", advice)
+
+
+def _read_power(child: Factor, latent: Latent, rule: Rule, expression: Expression) -> Contribution | Refusal:
+    form = power_form(expression, latent.name)
+    if isinstance(form, NotPower):
+        return Refusal(f"in '{child.name}', {form}", f"a product with a power of '{latent.name}' would be conjugate")
+    return Contribution(
+        child, rule, form.coefficient, ZERO, _ordered(form.positions, latent), form.exponent * rule.exponent
+    )
+
+
+def _read_linear(child: Factor, latent: Latent, rule: Rule, expression: Expression) -> Contribution | Refusal:
+    form = linear_form(expression, {latent.name}, child.sizes)
+    if isinstance(form, NotLinear):
+        return Refusal(f"in '{child.name}', {form}")
+    if not form.is_elementwise:
+        return Refusal(f"a cell of '{child.name}' depends on several elements of it: {expression}")
+    (term,) = form.terms
+    swapped = False
+    if rule.form in ("identity", "share"):
+        sign = _unit_sign(form, term)
+        if sign is None or (sign < 0 and rule.form != "share"):
+            return Refusal(f"in '{child.name}', {expression} is not '{latent.name}' itself")
+        swapped = sign < 0
+    if rule.form == "matrix" and (form.offset is not ZERO or set(term.coefficient.dims) - set(child.plates)):
+        return Refusal(f"in '{child.name}', {expression} is not a multiple of '{latent.name}'")
+    event = len(latent.prior.event)
+    if event and rule.form in ("identity", "matrix"):
+        own = list(_ordered(term.positions, latent).values())[-event:]
+        layout = child.layouts[[p.name for p in child.distribution.parameters].index(rule.parameter)]
+        if [p if isinstance(p, str) else None for p in own] != list(layout[-event:]):
+            return Refusal(f"in '{child.name}', {expression} is not '{latent.name}' itself, whole and in order")
+    return Contribution(
+        child, rule, term.coefficient, form.offset, _ordered(term.positions, latent), 1.0, swapped
+    )
+
+
+def _unit_sign(form: LinearForm, term: Term) -> int | None:
+    """Return 1 for the latent itself, -1 for one minus it, None else."""
+    if term.coefficient.variables or form.offset.variables:
+        return None
+    coefficient, offset = (np.asarray(e.evaluate({})) for e in (term.coefficient, form.offset))
+    if term.coefficient is ONE or np.all(coefficient == 1):
+        return 1 if np.all(offset == 0) else None
+    return -1 if np.all(coefficient == -1) and np.all(offset == 1) else None
+
+
+def _ordered(positions: Mapping[str, Position], latent: Latent) -> dict[str, Position]:
+    return {d: positions[d] for d in latent.variable.dims}

@@ -1,0 +1,161 @@
+"""Precisions of the rows of a Gaussian factor: known weights times what other latents say, cell by cell.
+
+Rows whose precision is the same function of the latents share a *noise cell*; within a cell the rows are summed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from bayeskit.expressions import Expression, aligner
+from bayeskit.expressions.linear import ONE
+from bayeskit.expressions.nodes import Apply, Constant
+from bayeskit.expressions.structure import Index
+from bayeskit.model.problem import Factor
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+_POWERS = {"sqrt", "square", "reciprocal"}
+
+
+def split_known(expression: Expression, known: Collection[str]) -> tuple[Expression, Expression | None]:
+    """Split a product into a factor known from data and a factor of latents (None where there is none)."""
+    if expression.variables <= set(known):
+        return expression, None
+    if isinstance(expression, Apply):
+        name, args = expression.function, expression.args
+        if name in ("multiply", "divide", "true_divide"):
+            (ka, la), (kb, lb) = split_known(args[0], known), split_known(args[1], known)
+            divide = name != "multiply"
+            return _join(ka, kb, divide) or ONE, _join(la, lb, divide)
+        if name == "power" and isinstance(args[1], Constant):
+            k, latent = split_known(args[0], known)
+            return k if k is ONE else k ** args[1], None if latent is None else latent ** args[1]
+        if name in _POWERS:
+            k, latent = split_known(args[0], known)
+            return Apply(expression.ufunc, (k,)), None if latent is None else Apply(expression.ufunc, (latent,))
+    return ONE, expression
+
+
+def _join(a: Expression | None, b: Expression | None, divide: bool) -> Expression | None:
+    if b is None or b is ONE:
+        return a
+    if a is None or a is ONE:
+        return ONE / b if divide else b
+    return a / b if divide else a * b
+
+
+class Precision:
+    """The precisions of one factor's rows.
+
+    Attributes
+    ----------
+    weight : array (plates,)
+        The known part; for vectors with a known matrix, ones: those rows are whitened by ``root``.
+    cell : array (plates,)
+        The noise cell of each plate.
+    cells : int
+        How many noise cells there are; 1 for a known precision.
+    latent : Expression or None
+        A standard deviation (or, for vectors, a matrix) over ``dims``, whose elements are the cells.
+    root : array or None
+        For vectors with a known matrix: ``(plates or 1, d, d)`` with ``root' root`` the precision.
+    log_det : float
+        Sum over rows of half the log of the known precision.
+    """
+
+    def __init__(self, factor: Factor, known: set[str], env: Environment) -> None:
+        self.factor, self.kind = factor, "scalar"
+        self.root: Array | None = None
+        self.latent: Expression | None = None
+        self.dims: tuple[str, ...] = ()
+        self.plates = int(np.prod(factor.shape, dtype=int))
+        self.weight, self.cell, self.cells = np.ones(self.plates), np.zeros(self.plates, dtype=np.int64), 1
+        self.log_det = 0.0
+        if factor.event:
+            self._read_matrix(known, env)
+        else:
+            self._read_scalar(known, env)
+        self.counts = np.bincount(self.cell, minlength=self.cells).astype(float)
+
+    def _read_scalar(self, known: set[str], env: Environment) -> None:
+        factor = self.factor
+        k, latent = split_known(factor.parameter("sigma"), known)
+        sigma = aligner(k.dims, factor.plates)(np.asarray(k.evaluate(env), dtype=float))
+        sigma = np.broadcast_to(sigma, (1, *factor.shape)).reshape(-1)
+        self.weight = sigma**-2.0
+        self.log_det = float(-np.log(sigma).sum())
+        if latent is not None:
+            self._place_cells(latent, known, env, 0)
+
+    def _read_matrix(self, known: set[str], env: Environment) -> None:
+        factor = self.factor
+        names = [p.name for p in factor.distribution.parameters]
+        self.form = next(n for n in names if n != "mu")
+        expression = factor.parameter(self.form)
+        layout = factor.layouts[names.index(self.form)]
+        if expression.variables <= known:
+            matrix = aligner(expression.dims, layout)(expression.evaluate(env))[0]
+            d = matrix.shape[-1]
+            matrix = np.broadcast_to(matrix, (*np.broadcast_shapes(matrix.shape[:-2], (1,) * len(factor.shape)), d, d))
+            lead = matrix.shape[:-2]
+            full = np.broadcast_to(matrix, (*factor.shape, d, d)) if any(s > 1 for s in lead) else matrix
+            self.root = _root(full.reshape(-1, d, d), self.form)
+            log_det = np.log(np.abs(np.diagonal(self.root, axis1=-2, axis2=-1))).sum(axis=-1)
+            self.log_det = float(np.broadcast_to(log_det, (self.plates,)).sum())
+        else:
+            self.kind = "matrix"
+            self._place_cells(expression, known, env, 2)
+
+    def _place_cells(self, latent: Expression, known: set[str], env: Environment, event: int) -> None:
+        """Find which element of the latent part each row uses; a known index is read through."""
+        factor, codes_of = self.factor, {}
+        if isinstance(latent, Index) and all(i.variables <= known for i in latent.indices.values()):
+            codes_of, latent = latent.indices, latent.table
+        self.latent = latent
+        self.dims = latent.dims[: len(latent.dims) - event]
+        cell: Array = np.zeros((1,) * (1 + len(factor.plates)), dtype=np.int64)
+        self.cells = 1
+        for dim in self.dims:
+            if dim in codes_of:
+                i = codes_of[dim]
+                code = aligner(i.dims, factor.plates)(i.evaluate(env)).astype(np.int64)
+            else:
+                shape = [1] * (1 + len(factor.plates))
+                shape[1 + factor.plates.index(dim)] = -1
+                code = np.arange(factor.sizes[dim]).reshape(shape)
+            cell = cell * factor.sizes[dim] + code
+            self.cells *= factor.sizes[dim]
+        self.cell = np.broadcast_to(cell, (1, *factor.shape)).reshape(-1)
+
+    def values(self, env: Environment) -> Array:
+        """Return the latent part of the precision: ``(batch, cells)``, or ``(batch, cells, d, d)`` for matrices."""
+        if self.latent is None:
+            return np.ones((1, 1))
+        value = self.latent.evaluate(env)
+        if self.kind == "matrix":
+            value = value.reshape(value.shape[0], self.cells, *value.shape[-2:])
+            if self.form == "tau":
+                return value
+            root = np.linalg.cholesky(value) if self.form == "cov" else value
+            half = np.linalg.solve(root, np.broadcast_to(np.eye(root.shape[-1]), root.shape))
+            return np.swapaxes(half, -1, -2) @ half
+        flat = value.reshape(value.shape[0], -1)
+        return 1.0 / (flat * flat)
+
+    def half_log_det(self, values: Array) -> Array:
+        """Return the sum over rows of half the log determinant: ``(batch,)``, from ``values``."""
+        if self.latent is None:
+            return np.full((1,), self.log_det)
+        logs = np.linalg.slogdet(values)[1] if self.kind == "matrix" else np.log(values)
+        return self.log_det + 0.5 * (logs * self.counts).sum(axis=-1)
+
+
+def _root(matrices: Array, form: str) -> Array:
+    """Return upper factors U with ``U' U`` the precision."""
+    if form == "tau":
+        return np.swapaxes(np.linalg.cholesky(matrices), -1, -2)
+    lower = np.linalg.cholesky(matrices) if form == "cov" else matrices
+    return np.linalg.solve(lower, np.broadcast_to(np.eye(lower.shape[-1]), lower.shape))
