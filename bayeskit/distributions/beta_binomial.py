@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincinv, gammaln
+from scipy.special import betainc, betainccinv, betaincinv, gammaln
 
 from bayeskit.distributions.base import Array, Distribution
 from bayeskit.distributions.binomial import trials
@@ -55,19 +55,27 @@ def beta_binomial_cdf(x: Array, n: Array, alpha: Array, beta: Array) -> Array:
 
 def _cdf_by_sum(k: Array, n: Array, alpha: Array, beta: Array) -> Array:
     grid = np.arange(k.max() + 1.0)
-    mass = np.where(grid <= k, np.exp(log_beta_binomial(np.minimum(grid, n), n, alpha, beta)), 0.0)
-    return np.minimum(mass.sum(axis=-1), 1.0)
+    mass = np.exp(log_beta_binomial(np.minimum(grid, n), n, alpha, beta))
+    # summed one after the other, so that a cell has the same answer whatever the longest of its neighbours
+    sums = np.take_along_axis(np.cumsum(mass, axis=-1), k.astype(np.intp), axis=-1)
+    return np.minimum(sums[..., 0], 1.0)
 
 
-_NODES = np.arange(-42.0, 42.0, 0.25)
+_STEP = 0.25
+_NODES = np.arange(-42.0, 42.0, _STEP)
 
 
 def _cdf_by_integral(k: Array, n: Array, alpha: Array, beta: Array) -> Array:
     # By parts, the cdf is E[I_Q(alpha, beta)] with Q ~ Beta(k + 1, n - k). Over the log odds of Q's own distribution
     # function the integrand is analytic and decays on both sides, where the trapezoid rule converges geometrically.
-    u = 1.0 / (1.0 + np.exp(-_NODES))
-    weight = 0.25 * u / (1.0 + np.exp(_NODES))
-    return np.minimum((weight * betainc(alpha, beta, betaincinv(k + 1.0, n - k, u))).sum(axis=-1), 1.0)
+    # What the ends cut off is below 1e-18.
+    tail = 1.0 / (1.0 + np.exp(np.abs(_NODES)))  # the smaller of u and 1 - u
+    below = _NODES < 0
+    quantiles = np.concatenate(
+        [betaincinv(k + 1.0, n - k, tail[below]), betainccinv(k + 1.0, n - k, tail[~below])], axis=-1
+    )
+    weight = _STEP * tail * (1.0 - tail)
+    return np.minimum((weight * betainc(alpha, beta, quantiles)).sum(axis=-1), 1.0)
 
 
 class BetaBinomial(Distribution):

@@ -59,10 +59,10 @@ class Poisson(Distribution):
         self._assign(mu=mu)
 
     def _log_prob(self, x: Array, mu: Array) -> Array:
-        if np.max(x, initial=0) <= LARGE_COUNT:
-            value = xlogy(x, mu) - mu - gammaln(np.asarray(x) + 1.0)
-        else:
-            with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if np.max(x, initial=0) <= LARGE_COUNT:
+                value = xlogy(x, mu) - mu - gammaln(np.asarray(x) + 1.0)
+            else:
                 value = log_poisson(x, mu, np.log(mu))
         return masked(value, self._outside(x, mu))
 
