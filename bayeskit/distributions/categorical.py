@@ -119,7 +119,8 @@ class Categorical(Variants):
         return integer_quantile(lambda k: self._cdf(k, p), q, 0.0, p.shape[-1] - 1.0)
 
     def _bounds(self, p: Array) -> tuple[Any, Any]:
-        return 0.0, np.shape(p)[-1] - 1.0
+        # NaN stands for probabilities that are not known yet, of whatever number
+        return 0.0, np.where(np.isnan(p[..., 0]), np.nan, np.shape(p)[-1] - 1.0)
 
     def hdi(self, prob: float = 0.89) -> DataArray:
         """Refused: codes have no order in which an interval is narrow."""

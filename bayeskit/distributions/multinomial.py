@@ -19,10 +19,10 @@ __all__ = ["Multinomial", "counts_outside"]
 
 
 def counts_outside(x: Array, n: Array) -> Array:
-    """Where a vector of counts, on the last axis, has an entry that is no count or does not sum to `n`."""
+    """Where a vector of counts, on the last axis, has an entry that is no count or does not sum to `n` (NaN: any)."""
     x = np.asarray(x)
     inside = ((x >= 0) & (x == np.floor(x))).all(axis=-1)
-    return ~(inside & (x.sum(axis=-1) == n))
+    return ~(inside & ((x.sum(axis=-1) == n) | np.isnan(n)))
 
 
 class Multinomial(Variants):

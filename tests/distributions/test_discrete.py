@@ -29,6 +29,7 @@ from bayeskit.distributions import (
     Poisson,
 )
 from bayeskit.errors import ParameterError, RefusedError
+from bayeskit.expressions import Variable
 
 # name: (distribution, its scipy twin, values that hold all but 1e-12 of the mass, a value outside)
 UNIVARIATE = {
@@ -450,6 +451,27 @@ class TestValues:
         assert Categorical(p).log_prob(x).shape == (2, 3)
         with pytest.raises(RefusedError, match="narrowest"):
             Multinomial(5, p).hdi()
+
+    def test_unknown_parameters_are_nan_and_exclude_nothing(self):
+        """A check of data before a model is run puts NaN for what it does not know."""
+        assert np.isnan(Categorical([0.5, 0.5])._bounds(np.full((1, 1), np.nan))[1])
+        assert not Multinomial(1, [0.5, 0.5])._outside(np.array([3, 4]), np.nan, np.full(1, np.nan))
+        assert Multinomial(1, [0.5, 0.5])._outside(np.array([3, -4]), np.nan, np.full(1, np.nan))
+
+    def test_expressions_are_kept_and_printed(self):
+        x, p = Variable("x", ("row",)), Variable("p", ("row", "kind"))
+        for distribution, text in [
+            (Bernoulli(logit=2 * x), "Bernoulli(logit=2 * x)"),
+            (Binomial(5, x), "Binomial(5, x)"),
+            (Categorical(p), "Categorical(p)"),
+            (NegativeBinomial(x, 3), "NegativeBinomial(x, 3)"),
+            (DirichletMultinomial(x, p), "DirichletMultinomial(x, p)"),
+        ]:
+            assert str(distribution) == text and not distribution.is_known
+            with pytest.raises(RefusedError, match="depends on the model variable"):
+                distribution.sample()
+        assert Multinomial(x, p).dims == ("row", "kind")
+        assert Categorical(p).support_text == "0..K-1, where K is the number of categories"
 
     def test_narrowest_interval_holds_its_probability(self):
         for distribution in (Binomial(20, 0.1), Poisson(7), NegativeBinomial(5, 0.8), BetaBinomial(30, 2, 5)):
