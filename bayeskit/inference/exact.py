@@ -1,0 +1,165 @@
+"""Exact components: groups of latents whose joint posterior is known in closed form.
+
+Every component answers the same questions: independent draws, marginals as distributions, its log evidence, and its
+joint log density.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from scipy.special import softmax
+
+from bayeskit.errors import ImproperError
+from bayeskit.inference.block import GaussianBlock
+from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
+from bayeskit.inference.enumeration import Enumeration, enumeration
+from bayeskit.inference.exact_gaussian import ExactGaussian, common_scale
+from bayeskit.inference.exact_wishart import normal_wishart
+from bayeskit.inference.structure import gaussian_latents
+from bayeskit.model.problem import Problem
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
+
+Array = np.ndarray
+
+
+class ExactComponent(Protocol):
+    """What an exact component answers."""
+
+    names: list[str]
+    reason: str
+
+    def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
+        """Draw all its latents jointly: each ``(draws, *dims)``."""
+
+    def marginal(self, name: str, wrap: Any) -> Distribution:
+        """Return the marginal of one latent; ``wrap`` labels arrays over its dims."""
+
+    def log_evidence(self) -> float:
+        """Return the log of what the component integrates to, its observations included."""
+
+    def log_density(self, values: Mapping[str, Array]) -> Array:
+        """Return its joint posterior log density: ``(batch,)``."""
+
+
+class ExactConjugate:
+    """One latent in its own natural family given data alone."""
+
+    def __init__(self, problem: Problem, update: ConjugateUpdate) -> None:
+        self.problem, self.update = problem, update
+        self.names = [update.latent.name]
+        self.naturals = update.naturals(problem.env)
+        rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
+        self.reason = f"conjugate: {update.latent.prior.distribution} prior with {rows}"
+        with np.errstate(all="ignore"):
+            proper = np.asarray(update.family.is_proper(self.naturals))
+        if not proper.all():
+            raise ImproperError(
+                f"The posterior of '{self.names[0]}' is improper in {int((~proper).sum())} of {proper.size} cells: its "
+                f"prior {update.latent.prior.distribution} is improper and the data do not mend it. Use a proper prior."
+            )
+
+    def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
+        """Draw independently."""
+        naturals = tuple(np.broadcast_to(n, (draws, *n.shape[1:])) for n in self.naturals)
+        return {self.names[0]: self.update.family.sample(naturals, rng)}
+
+    def marginal(self, name: str, wrap: Any) -> Distribution:
+        """Return the posterior, labelled."""
+        return self.update.family.distribution(tuple(n[0] for n in self.naturals), wrap)
+
+    def log_evidence(self) -> float:
+        """Return the difference of log normalisers, and what the children carry."""
+        return float(self.update.log_evidence(self.problem.env)[0])
+
+    def log_density(self, values: Mapping[str, Array]) -> Array:
+        """Return the joint density over the evidence."""
+        env = {**self.problem.env, **values}
+        factors = [self.update.latent.prior, *(c.factor for c in self.update.contributions)]
+        return np.asarray(sum(f.total(env) for f in factors) - self.log_evidence())
+
+
+class ExactFinite:
+    """One finite latent given data alone, by enumeration."""
+
+    def __init__(self, problem: Problem, found: Enumeration) -> None:
+        self.problem, self.found = problem, found
+        self.names = [found.name]
+        self.reason = f"finite: {len(found.values)} values enumerated"
+
+    def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
+        """Draw independently."""
+        return {self.names[0]: self.found.draw(self.problem.env, rng, draws)}
+
+    def marginal(self, name: str, wrap: Any) -> Distribution:
+        """Return a Categorical over the values (which are 0..K-1), or a Bernoulli."""
+        from bayeskit.distributions import Bernoulli, Categorical
+
+        p = softmax(self.found.log_weights(self.problem.env)[0], axis=-1)
+        if self.found.conditional.latent.prior.distribution.family == "Bernoulli":
+            return Bernoulli(wrap(p[..., 1]))
+        if self.found.values[0] != 0:
+            raise ImproperError(f"The marginal of '{name}' has no name. Use sample().")
+        return Categorical(wrap(p, category=True))
+
+    def log_evidence(self) -> float:
+        """Return the log of the sum over values."""
+        return self.found.log_evidence(self.problem.env)
+
+    def log_density(self, values: Mapping[str, Array]) -> Array:
+        """Return the log probability of the values."""
+        logs = self.found.log_weights(self.problem.env)
+        logs = logs - np.log(np.exp(logs - logs.max(-1, keepdims=True)).sum(-1, keepdims=True)) - logs.max(-1, keepdims=True)
+        place = values[self.names[0]][..., None] - self.found.values[0]
+        picked = np.take_along_axis(np.broadcast_to(logs, (*place.shape[:-1], logs.shape[-1])), place, axis=-1)
+        return picked.reshape(picked.shape[0], -1).sum(axis=1)
+
+
+def exact_component(problem: Problem, names: list[str]) -> ExactComponent | Refusal:
+    """Return a group of connected latents in closed form, or why it has none."""
+    if any(problem.terms_of(n) for n in names):
+        term = next(t for n in names for t in problem.terms_of(n))
+        return Refusal(f"the term '{term}' of the density has no closed form")
+    gaussian, refusals = gaussian_latents(problem, names)
+    rest = [n for n in names if n not in gaussian]
+    if gaussian and len(rest) <= 1:
+        found = _gaussian(problem, gaussian, rest)
+        if not isinstance(found, Refusal) or len(names) > 1:
+            return found
+    if len(names) > 1:
+        return _many(problem, names, refusals)
+    (name,) = names
+    listed = enumeration(problem, name)
+    if isinstance(listed, Enumeration):
+        return ExactFinite(problem, listed)
+    update = match(problem, name)
+    return ExactConjugate(problem, update) if isinstance(update, ConjugateUpdate) else update
+
+
+def _gaussian(problem: Problem, gaussian: list[str], rest: list[str]) -> ExactComponent | Refusal:
+    if rest:
+        wishart = normal_wishart(problem, gaussian, rest[0])
+        if not isinstance(wishart, Refusal):
+            return wishart
+        if problem.latents[rest[0]].prior.event:
+            return wishart
+    block = GaussianBlock(problem, gaussian)
+    scale = None
+    if rest:
+        found = common_scale(problem, rest[0], block)
+        if isinstance(found, Refusal):
+            return found
+        scale = found
+    component = ExactGaussian(block, scale)
+    return component
+
+
+def _many(problem: Problem, names: list[str], refusals: Mapping[str, Refusal]) -> Refusal:
+    for name in names:
+        if name in refusals:
+            return refusals[name]
+    return Refusal(f"{', '.join(repr(n) for n in names)} depend on each other and are not one known family")

@@ -1,0 +1,305 @@
+r"""Exact Gaussian components: known precisions, or one common variance.
+
+With precisions known the block is Normal. With every precision a known multiple of one :math:`u`, and
+:math:`u \sim \mathrm{Gamma}(a, r)`, the pair is normal-gamma (for a variance, normal-inverse-gamma):
+
+.. math:: u \mid y \sim \mathrm{Gamma}\bigl(a + (n - p)/2,\; r + S/2\bigr), \qquad
+          x \mid y \sim t_{2 a'}\bigl(m,\; (r'/a') P^{-1}\bigr),
+
+with ``n`` rows (priors on the common scale among them), ``p`` unknowns and ``S`` the least sum of squares.
+Source: Gelman et al. (2013), Bayesian Data Analysis, sec. 14.2 and 14.8; O'Hagan and Forster (2004), sec. 11.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import gammaln
+
+from bayeskit.conjugate.arrow import Arrow, Factored, factor
+from bayeskit.conjugate.families import GammaFamily, natural_family
+from bayeskit.errors import ImproperError
+from bayeskit.expressions import Variable
+from bayeskit.expressions.power import NotPower, power_form
+from bayeskit.inference.block import LOG_2PI, GaussianBlock
+from bayeskit.inference.conjugacy import Refusal, _ordered
+from bayeskit.model.problem import Latent, Problem
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class CommonScale:
+    """The one unknown scale of a component: precision ``u = scale**exponent``, a priori Gamma(shape, rate)."""
+
+    latent: Latent
+    family: GammaFamily
+    exponent: float
+    shape: Array  # (cells,)
+    rate: Array
+
+    def naturals(self, shape: Array, rate: Array) -> tuple[Array, Array, Array]:
+        """Return the natural parameters on the family's own power of the scale."""
+        zero = np.zeros_like(shape)
+        return (shape, 2 * rate, zero) if self.exponent > 0 else (-shape, zero, 2 * rate)
+
+
+def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonScale | Refusal:
+    """Return how every row of a block shares one unknown scale, or the row that does not."""
+    latent = problem.latents[name]
+    exponents: set[float] = set()
+    inside = {id(bf.factor) for bf in block.factors}
+    for child in problem.children_of(name):
+        if id(child) not in inside:
+            return Refusal(f"'{name}' also has the child '{child.name}' outside the Gaussian block")
+    for bf in block.factors:
+        part = bf.precision.latent
+        if bf.precision.kind == "matrix" or part is None:
+            advice = f"a prior sd that is a known multiple of '{name}' would make it exact"
+            return Refusal(f"'{bf.factor.name}' ~ {bf.factor.distribution} does not scale with '{name}'", advice)
+        form = power_form(part, name)
+        if isinstance(form, NotPower) or form.coefficient.variables:
+            return Refusal(f"the scale of '{bf.factor.name}' is not a known multiple of '{name}'")
+        if bf.precision.cells != latent.size or list(_ordered(form.positions, latent).values()) != list(
+            latent.variable.dims
+        ):
+            return Refusal(f"the rows of '{bf.factor.name}' do not share '{name}' group by group")
+        exponents.add(-2.0 * form.exponent)
+    if len(exponents) != 1:
+        return Refusal(f"the rows are scaled by different powers of '{name}'")
+    (exponent,) = exponents
+    family = natural_family(latent.prior.distribution, "Gamma", {exponent})
+    if isinstance(family, str):
+        return Refusal(family, f"an InverseGamma prior on the variance of '{block.factors[-1].factor.name}' would be exact")
+    assert isinstance(family, GammaFamily)
+    p, a, b = (n.reshape(-1) for n in family.prior(*latent.prior.parameter_arrays(problem.env)))
+    other, rate, shape = (b, a / 2, p) if exponent > 0 else (a, b / 2, -p)
+    if np.any(other) or family.truncated:
+        return Refusal(
+            f"{latent.prior.distribution} is not an inverse gamma on the variance",
+            f"an InverseGamma prior on the square of '{name}' would make it exact",
+        )
+    size = latent.size
+    return CommonScale(latent, family, exponent, np.broadcast_to(shape, (size,)), np.broadcast_to(rate, (size,)))
+
+
+class ExactGaussian:
+    """A Gaussian block whose precisions are known, or known up to one common scale per group."""
+
+    kind = "gaussian"
+
+    def __init__(self, block: GaussianBlock, scale: CommonScale | None) -> None:
+        self.block, self.scale = block, scale
+        self.names = [*block.names, *([scale.latent.name] if scale else [])]
+        layout = block.layout
+        self.cells = 1 if scale is None else scale.latent.size
+        self.system = self._solve()
+        wide, dense = self.system.solve()
+        self.mean = layout.gather(wide, dense)[0] + block.pilot
+        self.squares, self.rows = self._residuals(wide, dense)
+        unknowns = np.full(self.cells, layout.width if self.cells > 1 else block.total)
+        if scale is not None:
+            self.shape = scale.shape + 0.5 * (self.rows - unknowns)
+            self.rate = scale.rate + 0.5 * self.squares
+            bad = (self.shape <= 0) | (self.rate <= 0)
+            if bad.any():
+                raise ImproperError(
+                    f"The posterior of '{scale.latent.name}' is improper: the data leave shape "
+                    f"{self.shape[bad][0]:g} and rate {self.rate[bad][0]:g}, which must both be positive. "
+                    "Give more rows than coefficients, or a proper prior."
+                )
+
+    def _unit_sums(self) -> Array:
+        """Return the summed system at u = 1."""
+        block = self.block
+        values = [np.ones((1, bf.precision.cells)) for bf in block.moving]
+        return block.flat_system(block.problem.env, values)
+
+    def _solve(self) -> Factored:
+        block = self.block
+        try:
+            if block.layout.groups == 0 and block.is_static:
+                return self._by_qr()
+            A, C, D, hw, hd, _ = block.layout.split(self._unit_sums())
+            system = factor(Arrow(A, C, D, hw, hd))
+        except np.linalg.LinAlgError:
+            system = None
+        if system is None or not _well_conditioned(system):
+            flat = [n for n in block.names if block.problem.latents[n].prior.distribution.family == "Flat"]
+            raise ImproperError(
+                f"The posterior of {', '.join(repr(n) for n in block.names)} is improper: the data do not determine "
+                f"{', '.join(repr(n) for n in flat) or 'every coefficient'}. Give more or other data, or proper priors."
+            )
+        return system
+
+    def _by_qr(self) -> Factored:
+        """Factor the scaled rows themselves: twice the digits of their sums."""
+        block = self.block
+        stacked = []
+        for bf in block.factors:
+            root = np.sqrt(bf.weights)[:, None]
+            for rows in bf.rows:
+                stacked.append(np.concatenate([rows.D, rows.v[:, None]], axis=1) * root)
+        matrix = np.concatenate(stacked)
+        r = block.total
+        if len(matrix) < r + 1:
+            matrix = np.concatenate([matrix, np.zeros((r + 1 - len(matrix), r + 1))])
+        scale = np.sqrt((matrix * matrix).sum(axis=0))
+        scale[scale == 0] = 1.0
+        R = np.linalg.qr(matrix / scale, mode="r")
+        size = np.abs(np.diagonal(R)[:r])
+        if r and size.min() <= 1e-14 * np.sqrt(len(matrix)):
+            raise np.linalg.LinAlgError("rank deficient")
+        sign = np.where(np.diagonal(R) < 0, -1.0, 1.0)
+        R = R * sign[:, None] * scale
+        empty = np.zeros((1, 0, 0, 0))
+        return Factored(empty, np.zeros((1, 0, 0, r)), empty[..., 0], R[:r, :r].T[None].copy(), R[None, :r, r].copy())
+
+    def _residuals(self, wide: Array, dense: Array) -> tuple[Array, Array]:
+        """Return, by cell of the scale, the least sums of squares and the counts of rows."""
+        squares, count = np.zeros(self.cells), np.zeros(self.cells)
+        for bf in self.block.factors:
+            cell = bf.precision.cell if self.scale is not None else np.zeros(len(bf.precision.cell), dtype=np.int64)
+            for rows in bf.rows:
+                e = rows.residual(wide, dense)[0]
+                squares += np.bincount(cell, bf.weights * e * e, self.cells)
+                count += np.bincount(cell, minlength=self.cells)
+        return squares, count
+
+    # ---- answers ------------------------------------------------------------------------------------------------
+    def log_evidence(self) -> float:
+        """Return the log density of the data, the component integrated out."""
+        total = sum(bf.precision.log_det for bf in self.block.factors)
+        for bf in self.block.factors:
+            if bf.factor.distribution.family == "LogNormal":
+                total -= float(np.log(bf.factor.value_array(self.block.problem.env)).sum())
+        total += 0.5 * LOG_2PI * (self.block.total - float(self.rows.sum())) - 0.5 * float(self.system.log_det()[0])
+        if self.scale is None:
+            return float(total - 0.5 * self.squares.sum())
+        prior = gammaln(self.scale.shape) - self.scale.shape * np.log(self.scale.rate)
+        after = gammaln(self.shape) - self.shape * np.log(self.rate)
+        return float(total + (after - prior).sum())
+
+    def _per_unknown(self, values: Array) -> Array:
+        """Return a number of the scale's cells for every unknown of the block."""
+        if self.cells == 1:
+            return np.full(self.block.total, values[0])
+        result = np.empty(self.block.total)
+        result[self.block.layout.wide] = values[:, None]
+        return result
+
+    def marginal(self, name: str, wrap: Any) -> Distribution:
+        """Return the marginal of one latent: Normal or Student-t, a vector's jointly, or the scale's own family."""
+        from bayeskit.distributions import MvNormal, MvStudentT, Normal, StudentT
+
+        if self.scale is not None and name == self.scale.latent.name:
+            n = self.scale.naturals(self.shape, self.rate)
+            return self.scale.family.distribution(tuple(q.reshape(self.scale.latent.shape) for q in n), wrap)
+        latent = self.block.problem.latents[name]
+        columns = np.arange(self.block.columns[name], self.block.columns[name] + latent.size)
+        mean = wrap(self.mean[columns].reshape(latent.shape))
+        spread = np.ones(latent.size)
+        if self.scale is not None:
+            spread = self._per_unknown(self.rate / self.shape)[columns]
+            nu = wrap((2 * self._per_unknown(self.shape)[columns]).reshape(latent.shape))
+        if latent.prior.event and latent.missing_from is None:
+            cov = self.covariance(columns.reshape(-1, latent.shape[-1]))
+            cov = (cov * spread.reshape(-1, latent.shape[-1])[:, :1, None]).reshape(*latent.shape, latent.shape[-1])
+            matrix = wrap(cov, matrix=True)
+            if self.scale is None:
+                return MvNormal(mean, matrix)
+            per_vector = (2 * self._per_unknown(self.shape)[columns]).reshape(latent.shape)[..., 0]
+            return MvStudentT(wrap(per_vector), mean, matrix)
+        sd = wrap(np.sqrt(self.variances()[columns] * spread).reshape(latent.shape))
+        return Normal(mean, sd) if self.scale is None else StudentT(nu, mean, sd)
+
+    def variances(self) -> Array:
+        """Return the diagonal of ``P^-1``."""
+        wide, dense = self.system.variances()
+        return self.block.layout.gather(wide, dense)[0]
+
+    def covariance(self, columns: Array) -> Array:
+        """Return the blocks of ``P^-1`` at sets of columns: ``(sets, k, k)``."""
+        sets, k = columns.shape
+        layout, system = self.block.layout, self.system
+        unit = np.zeros((sets * k, self.block.total))
+        unit[np.arange(sets * k), columns.ravel()] = 1.0
+        hw, hd = layout.parts(unit)
+        ones = Factored(*(np.broadcast_to(a, (sets * k, *a.shape[1:])) for a in (system.LA, system.XC, system.xw, system.LS, system.xd)))
+        solved = layout.gather(*_solve_right(ones, hw, hd))
+        return np.stack([solved[s * k : (s + 1) * k][:, columns[s]] for s in range(sets)])
+
+    def linear(self, weights: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return mean and variance (at u = 1) of linear forms: weights by name ``(forms, *dims)``."""
+        forms = len(next(iter(weights.values())))
+        w = np.zeros((forms, self.block.total))
+        for name, value in weights.items():
+            start = self.block.columns[name]
+            w[:, start : start + self.block.problem.latents[name].size] = value.reshape(forms, -1)
+        hw, hd = self.block.layout.parts(w)
+        s = self.system
+        many = Factored(*(np.broadcast_to(a, (forms, *a.shape[1:])) for a in (s.LA, s.XC, s.xw, s.LS, s.xd)))
+        solved = self.block.layout.gather(*_solve_right(many, hw, hd))
+        return w @ self.mean, (w * solved).sum(axis=1)
+
+    def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
+        """Draw the component jointly and independently: ``(draws, *dims)``."""
+        layout = self.block.layout
+        values: dict[str, Array] = {}
+        root = np.ones((draws, 1))
+        if self.scale is not None:
+            u = rng.standard_gamma(self.shape, (draws, self.cells)) / self.rate
+            values[self.scale.latent.name] = (u ** (1.0 / self.scale.exponent)).reshape(draws, *self.scale.latent.shape)
+            root = 1.0 / np.sqrt(u)
+        zw = rng.standard_normal((draws, layout.groups, layout.width)) * root[:, :, None]
+        zd = rng.standard_normal((draws, layout.rest)) * root[:, :1]
+        s = self.system
+        centre = layout.gather(*s.solve())
+        x = layout.gather(*s.solve(zw, zd)) - centre + self.mean
+        return values | self.block.values(x)
+
+    def log_density(self, values: Mapping[str, Array]) -> Array:
+        """Return the joint posterior log density of the component at values ``(batch, *dims)``."""
+        block, problem = self.block, self.block.problem
+        env = {**problem.env, **values}
+        total: Array = np.asarray(0.0)
+        factors = [bf.factor for bf in block.factors]
+        if self.scale is not None:
+            factors.append(self.scale.latent.prior)
+        for f in factors:
+            total = total + f.total(env)
+        return total - self.log_evidence()
+
+
+def _solve_right(system: Factored, hw: Array, hd: Array) -> tuple[Array, Array]:
+    """Solve the factored system for other right-hand sides."""
+    from bayeskit.conjugate.arrow import forward
+
+    xw = forward(system.LA, hw) if hw.shape[-1] else hw
+    rest = hd
+    if hd.shape[-1] and hw.shape[-1]:
+        flat = system.XC.reshape(system.XC.shape[0], -1, hd.shape[-1])
+        rest = hd - (np.swapaxes(flat, -1, -2) @ xw.reshape(xw.shape[0], -1, 1))[..., 0]
+    xd = forward(system.LS, rest) if hd.shape[-1] else rest
+    return Factored(system.LA, system.XC, xw, system.LS, xd).solve()
+
+
+def _well_conditioned(system: Factored) -> bool:
+    """Whether no pivot is lost in rounding."""
+    for lower in (system.LA, system.LS):
+        if lower.shape[-1]:
+            pivots = np.diagonal(lower, axis1=-2, axis2=-1)
+            if not np.all(np.isfinite(pivots)) or pivots.min() <= 1e-9 * pivots.max(axis=-1).min():
+                return False
+    return True
+
+
+def single_variable(expression: object) -> str | None:
+    """Return the name of a bare variable."""
+    return expression.name if isinstance(expression, Variable) else None
