@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -157,12 +157,16 @@ class ConjugateUpdate:
     def naturals(self, env: Environment) -> Naturals:
         """Return the natural parameters of the conditional."""
         total = self.prior(env)
-        if self.fixed is not None:
-            total = tuple(a + b for a, b in zip(total, self.fixed, strict=True))
-        for c in self._moving:
-            part = _natural_parts(self.family, c, env, self.sizes)
+        for part in self.children_naturals(env):
             total = tuple(a + b for a, b in zip(total, part, strict=True))
         return total
+
+    def children_naturals(self, env: Environment) -> Iterator[Naturals]:
+        """Yield what the children add to the natural parameters."""
+        if self.fixed is not None:
+            yield self.fixed
+        for c in self._moving:
+            yield _natural_parts(self.family, c, env, self.sizes)
 
     @property
     def sizes(self) -> Mapping[str, int]:

@@ -1,0 +1,271 @@
+"""The joint Gaussian step: the block, and the scales above it.
+
+A scale whose conditional given the block is known is drawn from it, from the sums of squared residuals by noise cell.
+Where few numbers lie below a scale, block and scale hold each other fast; such a scale, and any that is not conjugate,
+is updated by slice sampling with the block integrated out, and the block is then drawn given it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayeskit.conjugate.families import GammaFamily, NaturalFamily, WishartFamily, natural_family
+from bayeskit.conjugate.mixtures import HALF_T, half_t_naturals
+from bayeskit.conjugate.pull_back import pull_back
+from bayeskit.distributions.transforms import transform_of
+from bayeskit.expressions import Expression, Variable
+from bayeskit.expressions.linear import ONE, Position
+from bayeskit.expressions.power import NotPower, power_form
+from bayeskit.inference.block import BlockFactor, GaussianBlock
+from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.slice import WidthState, slice_sample, start_width, update_width
+from bayeskit.model.problem import Latent, Problem
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+FEW_BELOW = 20  # with at most so many numbers below it, a scale is updated with the block integrated out
+_MOST_ELEMENTS = 8  # a scale of more elements than this is not updated element by element
+
+
+@dataclass(frozen=True, eq=False)
+class ScalePart:
+    """How one factor of the block informs a scale: its cells, and the power form of the precision in it."""
+
+    factor: BlockFactor
+    columns: slice
+    coefficient: Expression
+    positions: Mapping[str, Position]
+    exponent: float
+
+
+@dataclass(frozen=True, eq=False)
+class BlockScale:
+    """A latent that scales rows of the block.
+
+    ``family`` is its natural family given the block, None where it has none; ``is_half_t`` says that the family is
+    reached through a mixture.
+    """
+
+    latent: Latent
+    parts: tuple[ScalePart, ...]
+    family: NaturalFamily | None
+    is_half_t: bool
+    below: int
+    refusal: str
+
+    @property
+    def is_integrated(self) -> bool:
+        """Whether it is updated with the block integrated out."""
+        few = self.below <= FEW_BELOW and self.latent.size <= _MOST_ELEMENTS
+        return not self.latent.prior.event and (self.family is None or few)
+
+    @property
+    def label(self) -> str:
+        """What ``explain`` says."""
+        prior = self.latent.prior.distribution
+        if self.is_integrated and self.family is None:
+            return f"slice sampling with the Gaussian block integrated out: {self.refusal}"
+        if self.is_integrated:
+            return (
+                f"slice sampling with the Gaussian block integrated out: only {self.below} numbers lie below it, "
+                "and given them it would hardly move"
+            )
+        rows = ", ".join(f"'{p.factor.factor.name}'" for p in self.parts)
+        how = "through its inverse-gamma mixture " if self.is_half_t else ""
+        return f"conjugate step {how}given the Gaussian block: {prior} prior, scale of {rows}"
+
+    def naturals(self, env: Environment, sums: Array, rng: np.random.Generator) -> tuple[Array, ...]:
+        """Return the natural parameters given the block's sums of squared residuals ``(batch, columns)``."""
+        assert self.family is not None
+        prior = self.latent.prior
+        if self.is_half_t:
+            total = half_t_naturals(prior, env[self.latent.name], env, rng)
+        else:
+            event = len(prior.event)
+            raw = self.family.prior(*prior.parameter_arrays(env))
+            total = tuple(_laid(np.asarray(n, dtype=float), len(prior.plates), event) for n in raw)
+        for part in self.parts:
+            total = tuple(a + b for a, b in zip(total, self._contribution(part, env, sums), strict=True))
+        return total
+
+    def _contribution(self, part: ScalePart, env: Environment, sums: Array) -> tuple[Array, ...]:
+        precision, latent = part.factor.precision, self.latent
+        squares = sums[:, part.columns]
+        if isinstance(self.family, WishartFamily):
+            d = part.factor.design.shape[1]
+            matrices = squares.reshape(-1, *latent.prior.shape, d, d)
+            return precision.counts.reshape(1, *latent.prior.shape), 0.5 * (matrices + np.swapaxes(matrices, -1, -2))
+        shape = 0.5 * precision.counts[None]
+        rate = 0.5 * squares
+        if part.coefficient is not ONE:
+            coefficient = np.asarray(part.coefficient.evaluate(env), dtype=float)
+            frame = [d for d in precision.dims if d in part.coefficient.dims]
+            index = tuple(slice(None) if d in frame else None for d in precision.dims)
+            cells = tuple(part.factor.factor.sizes[d] for d in precision.dims)
+            full = np.broadcast_to(coefficient[(slice(None), *index)], (len(coefficient), *cells))
+            rate = rate * full.reshape(len(coefficient), -1) ** -2.0
+        sizes = dict(zip(latent.variable.dims, latent.shape, strict=True))
+        assert isinstance(self.family, GammaFamily)
+        spread = [self._to_latent(q, part, env, sizes) for q in (shape, rate)]
+        return self.family.along(part.exponent, *spread)
+
+    def _to_latent(self, cells: Array, part: ScalePart, env: Environment, sizes: Mapping[str, int]) -> Array:
+        precision = part.factor.precision
+        if not precision.dims:
+            return cells[:, 0]
+        shaped = cells.reshape(cells.shape[0], *(part.factor.factor.sizes[d] for d in precision.dims))
+        if list(part.positions.values()) == list(precision.dims):
+            return shaped
+        positions = {
+            d: p if isinstance(p, str) else (p.evaluate(env).astype(np.int64), p.dims) for d, p in part.positions.items()
+        }
+        return pull_back(shaped, precision.dims, positions, sizes)
+
+
+def _laid(n: Array, plates: int, event: int) -> Array:
+    own = event if n.ndim > 1 + plates else 0
+    head = n.shape[: n.ndim - own]
+    return n.reshape(*head, *(1,) * (1 + plates - len(head)), *n.shape[n.ndim - own :])
+
+
+def block_scale(problem: Problem, name: str, block: GaussianBlock) -> BlockScale | Refusal:
+    """Return how a latent scales the block's rows and nothing else, or why it does not."""
+    latent = problem.latents[name]
+    if problem.terms_of(name):
+        return Refusal(f"the term '{problem.terms_of(name)[0]}' of the density depends on it")
+    parts: list[ScalePart] = []
+    starts = np.cumsum([0, *(len(bf.sums) for bf in block.moving if bf.sums is not None)])
+    for child in problem.children_of(name):
+        place = next((i for i, bf in enumerate(block.moving) if bf.factor is child), None)
+        if place is None:
+            return Refusal(f"its child '{child.name}' is not a row of the Gaussian block")
+        found = _read_part(block.moving[place], slice(int(starts[place]), int(starts[place + 1])), latent)
+        if isinstance(found, Refusal):
+            return found
+        parts.append(found)
+    if not parts:
+        return Refusal("it has no children")
+    family, is_half_t = _family(latent, parts)
+    below = min(p.factor.precision.plates for p in parts)
+    refusal = family if isinstance(family, str) else ""
+    return BlockScale(latent, tuple(parts), None if isinstance(family, str) else family, is_half_t, below, refusal)
+
+
+def _read_part(bf: BlockFactor, columns: slice, latent: Latent) -> ScalePart | Refusal:
+    part = bf.precision.latent
+    assert part is not None
+    if bf.precision.kind == "matrix":
+        if isinstance(part, Variable) and part.name == latent.name and bf.precision.dims == latent.prior.plates:
+            return ScalePart(bf, columns, ONE, {}, 1.0)
+        return Refusal(f"the matrix of '{bf.factor.name}' is not '{latent.name}' itself")
+    form = power_form(part, latent.name)
+    if isinstance(form, NotPower):
+        return Refusal(f"in '{bf.factor.name}', {form}")
+    positions = {d: form.positions[d] for d in latent.variable.dims}
+    return ScalePart(bf, columns, form.coefficient, positions, -2.0 * form.exponent)
+
+
+def _family(latent: Latent, parts: list[ScalePart]) -> tuple[NaturalFamily | str, bool]:
+    distribution = latent.prior.distribution
+    if any(p.factor.precision.kind == "matrix" for p in parts):
+        wanted = {"tau": "Wishart", "cov": "InverseWishart"}
+        form = wanted.get(parts[0].factor.precision.form, "no rule")
+        return natural_family(distribution, form, set()), False
+    exponents = {p.exponent for p in parts}
+    if distribution.family in HALF_T:
+        if {abs(e) for e in exponents} == {2.0}:
+            return GammaFamily("HalfNormal", 2.0), True
+        return f"{distribution} is conjugate through its mixture on a standard deviation only", False
+    return natural_family(distribution, "Gamma", exponents), False
+
+
+class GaussianStep:
+    """Update the scales above a block, and draw the block given them."""
+
+    def __init__(self, problem: Problem, block: GaussianBlock, scales: list[BlockScale]) -> None:
+        self.problem, self.block = problem, block
+        self.integrated = [s for s in scales if s.is_integrated]
+        self.conjugate = [s for s in scales if not s.is_integrated]
+        self.scales = scales
+        self.names = (*block.names, *(s.latent.name for s in scales))
+        layout = block.layout
+        shape = f"{block.total} number{'s' if block.total > 1 else ''}"
+        if layout.groups > 1:
+            shape += f" ({layout.groups} groups of {layout.width}, {layout.rest} beside them)"
+        self.label = f"joint Gaussian block of {shape}: normal priors, normal children linear in them"
+
+    def start(self, env: Environment, chains: int) -> dict[str, WidthState]:
+        """Begin with widths of one."""
+        return {s.latent.name: start_width(s.latent.shape) for s in self.integrated}
+
+    def update(
+        self, env: Environment, rng: np.random.Generator, chains: int, learnt: dict[str, WidthState], tuning: bool
+    ) -> tuple[dict[str, Array], Any, dict[str, Array]]:
+        """Update the integrated scales, draw the block, then draw the conjugate scales."""
+        state = dict(env)
+        for scale in self.integrated:
+            name = scale.latent.name
+            before, after, value = self._slice(scale, state, rng, learnt[name])
+            state[name] = value
+            if tuning:
+                learnt = {**learnt, name: update_width(learnt[name], before, after)}
+        values, x = self.block.draw(state, rng, chains)
+        values |= {s.latent.name: state[s.latent.name] for s in self.integrated}
+        if self.conjugate:
+            state |= values
+            sums = self.block.residual_sums(x)
+            for scale in self.conjugate:
+                assert scale.family is not None
+                naturals = scale.naturals(state, sums, rng)
+                drawn = scale.family.sample(naturals, rng)
+                values[scale.latent.name] = state[scale.latent.name] = drawn
+        return values, learnt, {}
+
+    def _slice(
+        self, scale: BlockScale, state: dict[str, Array], rng: np.random.Generator, learnt: WidthState
+    ) -> tuple[Array, Array, Array]:
+        """Slice one scale, element by element, on the density with the block integrated out."""
+        prior, name = scale.latent.prior, scale.latent.name
+        transform = transform_of(prior.distribution, *prior.parameter_arrays(state))
+        before = u = transform.forward(state[name])
+        shape, size = u.shape, scale.latent.size
+        flat, width = u.reshape(u.shape[0], size), np.broadcast_to(learnt.width, scale.latent.shape).reshape(size)
+
+        def log_density(element: Array, i: int) -> Array:
+            moved = flat.copy()
+            moved[:, i] = element
+            v = moved.reshape(shape)
+            here = {**state, name: transform.inverse(v)}
+            own = prior.log_prob(here) + transform.log_jacobian(v)
+            return self._marginal(here) + own.reshape(own.shape[0], -1).sum(axis=1)
+
+        with np.errstate(all="ignore"):
+            for i in range(size):
+                flat = flat.copy()
+                flat[:, i] = slice_sample(
+                    lambda e, i=i: log_density(e, i), flat[:, i], rng, width=width[i], name=name
+                )[0]
+        after = flat.reshape(shape)
+        return before, after, transform.inverse(after)
+
+    def _marginal(self, env: Environment) -> Array:
+        """Return the block's log marginal; -inf for every chain where a precision is lost in rounding."""
+        try:
+            return self.block.log_marginal(env)
+        except np.linalg.LinAlgError:
+            return self._marginal_by_chain(env)
+
+    def _marginal_by_chain(self, env: Environment) -> Array:
+        chains = max(v.shape[0] for v in env.values())
+        result = np.full(chains, -np.inf)
+        for c in range(chains):
+            one = {n: v if v.shape[0] == 1 else v[c : c + 1] for n, v in env.items()}
+            try:
+                result[c] = self.block.log_marginal(one)[0]
+            except np.linalg.LinAlgError:
+                continue
+        return result

@@ -1,0 +1,69 @@
+"""Some continuous latents as one unconstrained vector, with the log density of their conditional."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bayeskit.distributions.transforms import transform_of
+from bayeskit.model.problem import Problem
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+
+
+class Unconstrained:
+    """Latents packed into vectors ``(chain, d)`` on the unconstrained scale.
+
+    A bound that depends on other latents of the vector is read at their new values: they come in the order in which
+    they were declared, so that a parent is unpacked before its children.
+    """
+
+    def __init__(self, problem: Problem, names: Sequence[str]) -> None:
+        self.problem = problem
+        self.names = [n for n in problem.latents if n in set(names)]
+        self.factors = problem.factors_of(self.names)
+        self.has_terms = any(problem.terms_of(n) for n in self.names)
+
+    def pack(self, env: Environment) -> Array:
+        """Return the vector of the state's values."""
+        parts = []
+        for name in self.names:
+            u = self._transform(name, env).forward(env[name])
+            parts.append(u.reshape(u.shape[0], -1))
+        return np.concatenate(parts, axis=1)
+
+    def unpack(self, vector: Array, env: Environment) -> tuple[dict[str, Array], Array]:
+        """Return the latents by name and the log Jacobian ``(chain,)``."""
+        values: dict[str, Array] = {}
+        state = dict(env)
+        total = np.zeros(vector.shape[0])
+        start = 0
+        for name in self.names:
+            latent = self.problem.latents[name]
+            transform = self._transform(name, state)
+            event = len(latent.prior.event) if latent.missing_from is None else 0
+            head, tail = latent.shape[: len(latent.shape) - event], latent.shape[len(latent.shape) - event :]
+            shape = (*head, *transform.unconstrained_event_shape(tail))
+            size = int(np.prod(shape, dtype=int))
+            u = vector[:, start : start + size].reshape(vector.shape[0], *shape)
+            start += size
+            values[name] = state[name] = transform.inverse(u)
+            jacobian = transform.log_jacobian(u)
+            total = total + jacobian.reshape(jacobian.shape[0], -1).sum(axis=1)
+        return values, total
+
+    def log_density(self, vector: Array, env: Environment) -> Array:
+        """Return the log density of the conditional on the unconstrained scale: ``(chain,)``."""
+        values, total = self.unpack(vector, env)
+        state = {**env, **values}
+        for factor in self.factors:
+            total = total + factor.total(state)
+        if self.has_terms:
+            total = total + self.problem.extra_log_density(state)
+        return np.where(np.isnan(total), -np.inf, total)
+
+    def _transform(self, name: str, env: Environment):  # noqa: ANN202
+        prior = self.problem.latents[name].prior
+        return transform_of(prior.distribution, *prior.parameter_arrays(env))
