@@ -47,7 +47,7 @@ class Distribution:
     support : str
         Completes the sentence "must lie in ..."
     given, canonical : dict
-        Parameters as the user wrote them, and as the kernels take them.
+        Parameters as the user wrote them (with finite defaults filled in), and as the kernels take them.
 
     Examples
     --------
@@ -87,7 +87,9 @@ class Distribution:
             raw = values[name] if present else parameter.default
             value = parameters.read_value(raw, stated, self.family)
             parameters.validate_value(value, stated, self.family)
-            given[name] = value
+            # An infinite default stands for "none": the user gave nothing, and nothing is printed.
+            if present or np.isfinite(value):
+                given[name] = value
             canonical[parameter.name] = value if convert is None else convert(value)
         self._keep(given, canonical)
 

@@ -12,7 +12,7 @@ from bayeskit.distributions.domains import Parameter, nonnegative
 from bayeskit.distributions.gammadraws import SMALLEST
 from bayeskit.distributions.gammafunctions import log_beta, log_rising
 from bayeskit.distributions.saddlepoint import LARGE_COUNT, log_poisson
-from bayeskit.distributions.tails import log_betainc
+from bayeskit.distributions.tails import betainc_inverse, log_betainc
 
 __all__ = ["Beta"]
 
@@ -111,7 +111,15 @@ class Beta(Distribution):
         return betaincinv(alpha, beta, q)
 
     def _log_isf(self, log_tail: Array, alpha: Array, beta: Array) -> Array:
-        return betainccinv(alpha, beta, np.exp(log_tail))
+        # 1 - x is what is solved for: near x = 1 a double holds no more.
+        return np.where(
+            np.less(log_tail, -20.0),
+            1.0 - betainc_inverse(beta, alpha, log_tail),
+            betainccinv(alpha, beta, np.exp(log_tail)),
+        )
+
+    def _log_quantile(self, log_q: Array, alpha: Array, beta: Array) -> Array:
+        return betainc_inverse(alpha, beta, log_q)
 
     def _bounds(self, alpha: Array, beta: Array) -> tuple[float, float]:
         return 0.0, 1.0

@@ -162,6 +162,9 @@ class ChiSquared(Distribution):
     def _log_isf(self, log_tail: Array, nu: Array) -> Array:
         return _GAMMA._log_isf(log_tail, 0.5 * nu, _HALF)
 
+    def _log_quantile(self, log_q: Array, nu: Array) -> Array:
+        return _GAMMA._log_quantile(log_q, 0.5 * nu, _HALF)
+
     def _bounds(self, nu: Array) -> tuple[float, float]:
         return 0.0, np.inf
 

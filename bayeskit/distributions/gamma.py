@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, gammaln, xlogy
+from scipy.special import gammainc, gammaincc, gammaincinv, gammaln, xlogy
 
 from bayeskit.distributions.base import Alternative, Array, Distribution
 from bayeskit.distributions.domains import Parameter, nonnegative, positive
 from bayeskit.distributions.gammadraws import SMALLEST, standard_gamma
 from bayeskit.distributions.gammafunctions import log_rising
 from bayeskit.distributions.saddlepoint import LARGE_COUNT, log_poisson
-from bayeskit.distributions.tails import log_gammainc, log_gammaincc
+from bayeskit.distributions.tails import gammainc_inverse, gammaincc_inverse, log_gammainc, log_gammaincc
 
 __all__ = ["Gamma"]
 
@@ -104,7 +104,10 @@ class Gamma(Distribution):
         return gammaincinv(alpha, q) / beta
 
     def _log_isf(self, log_tail: Array, alpha: Array, beta: Array) -> Array:
-        return gammainccinv(alpha, np.exp(log_tail)) / beta
+        return gammaincc_inverse(alpha, log_tail) / beta
+
+    def _log_quantile(self, log_q: Array, alpha: Array, beta: Array) -> Array:
+        return gammainc_inverse(alpha, log_q) / beta
 
     def _sf(self, x: Array, alpha: Array, beta: Array) -> Array:
         return gammaincc(alpha, np.maximum(beta * x, 0.0))

@@ -70,6 +70,9 @@ class _Panels:
         self.mode = mode_of_log(p, a, b)
         right = _crossing(self.alpha[:, None], self.lam[:, None], 1.0)
         left = _crossing(self.alpha[:, None], self.lam[:, None], -1.0)
+        # To the left the drop is linear until, at any depth, its other part sets in: cut there as well.
+        bend = np.arccosh(1.0 + _LEVELS / self.alpha[:, None])
+        left = np.sort(np.concatenate([left, np.fmin(bend, left[:, -1:])], axis=1), axis=1)
         self.edges = np.concatenate([-left[:, ::-1], np.zeros((len(p), 1)), right], axis=1)
         masses = self.mass(self.edges[:, :-1], self.edges[:, 1:])
         zero = np.zeros((len(p), 1))

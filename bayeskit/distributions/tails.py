@@ -6,13 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, gammainc, gammaincc, gammaln
+from scipy.special import betainc, betaincc, betaincinv, gammainc, gammaincc, gammainccinv, gammaincinv, gammaln
 
 from bayeskit.distributions.gammafunctions import log_beta
 
-__all__ = ["log1mexp", "log_betainc", "log_difference", "log_gammainc", "log_gammaincc"]
+__all__ = [
+    "betainc_inverse",
+    "gammainc_inverse",
+    "gammaincc_inverse",
+    "log1mexp",
+    "log_betainc",
+    "log_difference",
+    "log_gammainc",
+    "log_gammaincc",
+]
 
 _TERMS = 300
+# Below it a probability is near the least double: tails are taken, and inverted, in logs.
+_TINY = 1e-290
+_LOG_TINY = -667.0
 
 
 def log1mexp(x: Any) -> Any:
@@ -44,7 +56,7 @@ def _where_it_underflows(direct: Any, exact: Callable[..., Any], *arguments: Any
     """Log of `direct`, computed by `exact` in the cells where it is too small to hold."""
     with np.errstate(all="ignore"):
         result = np.asarray(np.log(direct))
-        small = np.asarray(direct) < 1e-290
+        small = np.asarray(direct) < _TINY
         if small.any():
             cells = [np.broadcast_to(argument, result.shape)[small] for argument in arguments]
             result = result.copy()
@@ -125,3 +137,88 @@ def _lower_beta(a: Any, b: Any, x: Any) -> Any:
             break
     log_front = a * np.log(x) + b * np.log1p(-x) - np.log(a) - log_beta(a, b)
     return np.where(x > 0, log_front + np.log(total), -np.inf)
+
+
+def _invert(direct: Any, log_p: Any, solve: Callable[..., Any], *parameters: Any) -> Any:
+    """Inverse at ``exp(log_p)``, solved in logs in the cells where that underflows."""
+    direct = np.asarray(direct)
+    small = np.broadcast_to(np.asarray(log_p) < _LOG_TINY, direct.shape)
+    if not small.any():
+        return direct
+    cells = [np.broadcast_to(value, direct.shape)[small] for value in (log_p, *parameters)]
+    result = direct.copy()
+    with np.errstate(all="ignore"):
+        result[small] = solve(*cells)
+    return result
+
+
+def gammaincc_inverse(a: Any, log_p: Any) -> Any:
+    """Value x at which the log of the upper incomplete gamma function is `log_p`.
+
+    Examples
+    --------
+    >>> float(gammaincc_inverse(1.0, -5000.0))
+    5000.0
+    """
+
+    def solve(target: Any, a: Any) -> Any:
+        x = -target
+        for _ in range(50):
+            value = _upper_gamma(a, x)
+            step = (value - target) / np.exp((a - 1.0) * np.log(x) - x - gammaln(a) - value)
+            x = np.maximum(x + step, 0.5 * x)
+            if np.all(np.abs(step) <= 1e-15 * x):
+                break
+        return np.where(np.isneginf(target), np.inf, x)
+
+    return _invert(gammainccinv(a, np.exp(log_p)), log_p, solve, a)
+
+
+def gammainc_inverse(a: Any, log_p: Any) -> Any:
+    """Value x at which the log of the lower incomplete gamma function is `log_p`.
+
+    Examples
+    --------
+    >>> float(np.log(gammainc_inverse(0.5, -300.0)).round(6))       # of the leading term, 2 sqrt(x / pi)
+    -600.241565
+    """
+
+    def solve(target: Any, a: Any) -> Any:
+        def log_slope(y: Any) -> Any:
+            return a * y - np.exp(y) - gammaln(a)
+
+        return _from_below(target, (target + gammaln(a + 1.0)) / a, lambda y: _lower_gamma(a, np.exp(y)), log_slope)
+
+    return _invert(gammaincinv(a, np.exp(log_p)), log_p, solve, a)
+
+
+def betainc_inverse(a: Any, b: Any, log_p: Any) -> Any:
+    """Value x at which the log of the regularised incomplete beta function is `log_p`.
+
+    Examples
+    --------
+    >>> float(np.log(betainc_inverse(2.0, 1.0, -1000.0)).round(6))
+    -500.0
+    """
+
+    def solve(target: Any, a: Any, b: Any) -> Any:
+        log_b = log_beta(a, b)
+
+        def log_slope(y: Any) -> Any:
+            return a * y + (b - 1.0) * np.log1p(-np.exp(y)) - log_b
+
+        start = np.minimum((target + np.log(a) + log_b) / a, -1e-12)
+        return _from_below(target, start, lambda y: _lower_beta(a, b, np.exp(y)), log_slope)
+
+    return _invert(betaincinv(a, b, np.exp(log_p)), log_p, solve, a, b)
+
+
+def _from_below(target: Any, y: Any, log_tail: Callable[[Any], Any], log_slope: Callable[[Any], Any]) -> Any:
+    """Newton in y = log x for a log tail that is concave in y, from the leading term."""
+    for _ in range(50):
+        value = log_tail(y)
+        step = (target - value) / np.exp(log_slope(y) - value)
+        y = np.minimum(y + np.where(np.isfinite(step), step, 0.0), 700.0)
+        if np.all(np.abs(step) <= 1e-15 * np.maximum(np.abs(y), 1.0)):
+            break
+    return np.exp(y)

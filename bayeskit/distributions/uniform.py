@@ -127,8 +127,7 @@ class Flat(Distribution):
         return "the real numbers" if ends == ["-inf", "inf"] else "..".join(ends)
 
     def __repr__(self) -> str:
-        stated = [(name, show_value(value)) for name, value in self.given.items()]
-        return f"Flat({', '.join(f'{name}={text}' for name, text in stated if text not in ('inf', '-inf'))})"
+        return f"Flat({', '.join(f'{name}={show_value(value)}' for name, value in self.given.items())})"
 
     def _joint_invalid(self, lower: Array, upper: Array) -> Array:
         return ~(lower < upper)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, gammaln, xlogy
+from scipy.special import gammainc, gammaincc, gammainccinv, gammaln, xlogy
 
 from bayeskit.distributions.base import Array, Distribution
 from bayeskit.distributions.domains import Parameter, nonnegative
 from bayeskit.distributions.gammadraws import LARGEST, SMALLEST, log_standard_gamma
 from bayeskit.distributions.gammafunctions import log_rising
 from bayeskit.distributions.saddlepoint import LARGE_COUNT, log_poisson
-from bayeskit.distributions.tails import log_gammainc, log_gammaincc
+from bayeskit.distributions.tails import gammainc_inverse, gammaincc_inverse, log_gammainc, log_gammaincc
 
 __all__ = ["InverseGamma"]
 
@@ -117,7 +117,11 @@ class InverseGamma(Distribution):
 
     def _log_isf(self, log_tail: Array, alpha: Array, beta: Array) -> Array:
         with np.errstate(divide="ignore"):
-            return beta / gammaincinv(alpha, np.exp(log_tail))
+            return beta / gammainc_inverse(alpha, log_tail)
+
+    def _log_quantile(self, log_q: Array, alpha: Array, beta: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return beta / gammaincc_inverse(alpha, log_q)
 
     def _bounds(self, alpha: Array, beta: Array) -> tuple[float, float]:
         return 0.0, np.inf

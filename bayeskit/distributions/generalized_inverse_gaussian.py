@@ -9,11 +9,11 @@ from scipy.special import gammaln
 
 from bayeskit.distributions import gig_draws, gig_numeric
 from bayeskit.distributions.base import Array, Distribution
-from bayeskit.distributions.bessel import log_kv, log_kv_ratio
+from bayeskit.distributions.bessel import log_bessel_k, log_bessel_k_ratio
 from bayeskit.distributions.domains import Parameter, nonnegative, real
 from bayeskit.distributions.parameters import is_expression
 
-__all__ = ["GeneralizedInverseGaussian", "log_gig_normaliser"]
+__all__ = ["GeneralizedInverseGaussian", "log_bessel_k", "log_gig_normaliser"]
 
 
 def log_gig_normaliser(p: Any, a: Any, b: Any) -> Any:
@@ -42,7 +42,7 @@ def log_gig_normaliser(p: Any, a: Any, b: Any) -> Any:
     inner = (a > 0) & (b > 0)
     with np.errstate(all="ignore"):
         log_a, log_b = np.log(a), np.log(b)
-        result = np.log(2.0) + log_kv(p, np.sqrt(a) * np.sqrt(b)) + 0.5 * p * (log_b - log_a)
+        result = np.log(2.0) + log_bessel_k(p, np.sqrt(a) * np.sqrt(b)) + 0.5 * p * (log_b - log_a)
         if inner.all():
             return result
         gamma = np.where((a > 0) & (p > 0), gammaln(p) + p * (np.log(2.0) - log_a), np.inf)
@@ -113,7 +113,7 @@ class GeneralizedInverseGaussian(Distribution):
     def _var(self, p: Array, a: Array, b: Array) -> Array:
         with np.errstate(all="ignore"):
             omega = np.sqrt(a) * np.sqrt(b)
-            first, second = log_kv_ratio(p, omega), log_kv_ratio(p + 1.0, omega)
+            first, second = log_bessel_k_ratio(p, omega), log_bessel_k_ratio(p + 1.0, omega)
             inner = b / a * np.exp(2.0 * first) * np.expm1(second - first)
             inverse = np.where(p < -2, (0.5 * b / (p + 1.0)) ** 2 / (-p - 2.0), np.inf)
             return np.where(omega > 0, inner, np.where(b == 0, 4.0 * p / (a * a), inverse))
@@ -125,7 +125,7 @@ class GeneralizedInverseGaussian(Distribution):
             difference = log_gig_normaliser(p + k, a, b) - log_gig_normaliser(p, a, b)
             if k == 1.0 and np.any(inner):
                 omega = np.sqrt(a) * np.sqrt(b)
-                ratio = log_kv_ratio(p, omega) + 0.5 * (np.log(b) - np.log(a))
+                ratio = log_bessel_k_ratio(p, omega) + 0.5 * (np.log(b) - np.log(a))
                 difference = np.where(inner, ratio, difference)
             return np.exp(difference)
 
