@@ -6,7 +6,7 @@ from math import log, pi
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincinv, stdtr, stdtrit
+from scipy.special import betainc, betaincinv, gammaln, stdtr, stdtrit
 
 from bayeskit.distributions.base import Array, Distribution
 from bayeskit.distributions.domains import Parameter, positive
@@ -168,6 +168,12 @@ class HalfStudentT(Distribution):
 
     def _mode(self, nu: Array, sigma: Array) -> Array:
         return np.zeros(np.broadcast_shapes(np.shape(nu), np.shape(sigma)))
+
+    def _raw_moment(self, k: float, nu: Array, sigma: Array) -> Array:
+        """Expected ``x**k``."""
+        with np.errstate(all="ignore"):
+            log_ratio = gammaln(0.5 * (k + 1.0)) + gammaln(0.5 * (nu - k)) - gammaln(0.5 * nu) - 0.5 * log(pi)
+            return np.where((nu > k) & (k > -1), (sigma * np.sqrt(nu)) ** k * np.exp(log_ratio), np.inf)
 
     def _moment_order(self, nu: Array, sigma: Array) -> Array:
         return nu
