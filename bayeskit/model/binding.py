@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-def bind(model: Model, batches: Sequence[Mapping[str, Given]]) -> Problem:
+def bind(model: Model, batches: Sequence[Mapping[str, Given]], *, draw_observed: bool = False) -> Problem:
     """Bind one or more batches of data to a model.
 
     The first batch holds everything the latents' priors need; each further one holds new observations of the same
     latents. Dims that latents bear match by label, dims of data alone are the batch's own.
+
+    With ``draw_observed``, observed variables without data are unknowns, to be drawn forward.
     """
-    return _Binder(model).bind(batches)
+    return _Binder(model, draw_observed).bind(batches)
 
 
 def read(model: Model, data: Any, more: Mapping[str, Any]) -> dict[str, Given]:
@@ -39,8 +41,8 @@ def read(model: Model, data: Any, more: Mapping[str, Any]) -> dict[str, Given]:
 class _Binder:
     """The state of one binding; nothing of it outlives ``bind``."""
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, draw_observed: bool) -> None:
+        self.model, self.draw_observed = model, draw_observed
         self.env: dict[str, Array] = {}
         self.latents: dict[str, Latent] = {}
         self.factors: list[Factor] = []
@@ -88,17 +90,15 @@ class _Binder:
             self._localise(local, coords, latent_dims)
         observed = [r for r in self.model.random.values() if r.observed]
         absent = [r.name for r in observed if r.name not in given]
-        if absent and len(absent) < len(observed):
+        if absent and len(absent) < len(observed) and not self.draw_observed:
             raise DataError(
                 f"The observed variable '{absent[0]}' must have data. Got data for "
                 f"{sorted(r.name for r in observed if r.name in given)} only. Give all observations, or none for the prior."
             )
         for statement in self.model.random.values():
-            if statement.observed and absent:
-                continue
             if statement.name in given:
                 self._place_observation(local, statement, given[statement.name])
-            elif number == 0:
+            elif (number == 0 and not statement.observed) or (statement.observed and self.draw_observed):
                 self._place_latent(local, statement)
         if number == 0:
             visible = {*self.env, *self.latents}
@@ -142,7 +142,7 @@ class _Binder:
 
     def _is_needed(self, name: str, given: Mapping[str, Given]) -> bool:
         """Whether anything that will be in the problem depends on a column."""
-        prior_only = not any(r.observed and r.name in given for r in self.model.random.values())
+        prior_only = not self.draw_observed and not any(r.observed and r.name in given for r in self.model.random.values())
         users = [e for r in self.model.random.values() if not (r.observed and prior_only) for e in r.parameters]
         users += [t.expression for t in self.model.terms.values()]
         if not prior_only:
@@ -189,10 +189,15 @@ class _Binder:
         )  # fmt: skip
 
     def _place_latent(self, local: _Batch, statement: RandomVariable) -> None:
-        factor = self._factor(local, statement, statement.variable)
+        name, variable = statement.name, statement.variable
+        if local.number:
+            name = f"{name}@{local.number}"
+            variable = Variable(name, variable.dims, integer=variable.integer, into=variable.into)
+            local.names[statement.name] = variable
+        factor = self._factor(local, statement, variable)
         check_parameters(factor, self.env)
         shape = tuple(local.sizes[d] for d in statement.dims)
-        self.latents[statement.name] = Latent(statement.name, statement.variable, shape, factor)
+        self.latents[name] = Latent(name, variable, shape, factor)
         self.factors.append(factor)
 
     def _place_observation(self, local: _Batch, statement: RandomVariable, given: Given) -> None:
