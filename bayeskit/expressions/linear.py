@@ -1,7 +1,7 @@
 """``linear_form``: how an expression depends linearly on some variables, found once by walking it.
 
 The answer is ``sum over terms of coefficient * target[positions], summed over some dims, + offset``. What is not
-recognised is ``NotLinear``, with the subexpression to blame: a false negative costs speed, a false positive would be wrong.
+recognised is ``NotLinear``, with the subexpression to blame: a false negative costs speed, a false positive is wrong.
 """
 
 from __future__ import annotations
@@ -76,9 +76,7 @@ class _Refusal(Exception):
 _fresh = count(1)
 
 
-def linear_form(
-    expression: Expression, targets: Collection[str], sizes: Mapping[str, int]
-) -> LinearForm | NotLinear:
+def linear_form(expression: Expression, targets: Collection[str], sizes: Mapping[str, int]) -> LinearForm | NotLinear:
     """Return how ``expression`` is linear in ``targets``, or why it is not.
 
     Parameters
@@ -237,10 +235,10 @@ def _join(node: Expression, targets: frozenset[str], sizes: Mapping[str, int]) -
     result = LinearForm((), ZERO)
     for piece, along, width in zip(node.pieces, node.along, widths, strict=True):
         place = np.arange(total)
-        inside = Constant(((place >= start) & (place < start + width)).astype(float), (node.dim,))
+        inside = Constant((place >= start) & (place < start + width), (node.dim,))
         shifted = Constant(np.clip(place - start, 0, width - 1), (node.dim,))
         picked = piece if along is None else Index(piece, {along: shifted})
-        result = _plus(result, _times(_walk(picked, targets, sizes), inside))
+        result = _plus(result, _masked(_walk(picked, targets, sizes), inside, keep=True))
         start += width
     return result
 

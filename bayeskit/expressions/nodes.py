@@ -42,8 +42,8 @@ def aligner(source: tuple[str, ...], target: tuple[str, ...]) -> Callable[[Array
 class Expression:
     """A quantity of a model: a variable, a number, or something computed from them.
 
-    Operators and NumPy or SciPy ufuncs build new expressions; quantities are broadcast by dim name. An expression has no
-    value while the model is written.
+    Operators and NumPy or SciPy ufuncs build new expressions; quantities are broadcast by dim name. An expression has
+    no value while the model is written.
     """
 
     dims: tuple[str, ...]
@@ -68,6 +68,11 @@ class Expression:
         """Return the same node over other children."""
         return self
 
+    @cached_property
+    def owners(self) -> frozenset[Variable]:
+        """One variable of each model it depends on."""
+        return _one_a_model(self.children())
+
     def substitute(self, replacements: Mapping[str, Expression]) -> Expression:
         """Return the expression with variables replaced."""
         if not self.variables & replacements.keys():
@@ -77,19 +82,23 @@ class Expression:
     # ---- operators ----------------------------------------------------------------------------------------------
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Expression:
         if method != "__call__" or kwargs:
+            name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+            options = f" with {'= and '.join(sorted(kwargs))}=" if kwargs else ""
             raise ModelError(
-                f"np.{ufunc.__name__}.{method} with {sorted(kwargs) or 'no'} options cannot be used on model variables. "
-                "Use the plain call, or .sum(dim) and .mean(dim)."
+                f"{name}{options} cannot be used on model variables, which have no values yet. "
+                f"Use the plain np.{ufunc.__name__}(...), np.where, or .sum(dim) and .cumsum(dim)."
             )
         return apply(ufunc, *inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Expression:
         if func is np.where and len(args) == 3 and not kwargs:
             return where(*args)
-        raise ModelError(
-            f"np.{func.__name__} cannot be used on model variables: it is not an elementwise function. "
-            "Use operators, ufuncs, np.where, .sum(dim), .mean(dim), .cumsum(dim), bk.stack and bk.concat."
-        )
+        name = f"{func.__module__}.{func.__name__}".replace("numpy", "np", 1)
+        instead = _INSTEAD.get(func.__name__, "operators, ufuncs and np.where")
+        raise ModelError(f"{name} cannot be used on model variables, which have no values yet. Use {instead}.")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Array:
+        raise self._no_value("as an array")
 
     def __add__(self, other: Any) -> Expression:
         return apply(np.add, self, other)
@@ -120,6 +129,18 @@ class Expression:
 
     def __rpow__(self, other: Any) -> Expression:
         return apply(np.power, other, self)
+
+    def __floordiv__(self, other: Any) -> Expression:
+        return apply(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Expression:
+        return apply(np.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Expression:
+        return apply(np.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Expression:
+        return apply(np.remainder, other, self)
 
     def __neg__(self) -> Expression:
         return apply(np.negative, self)
@@ -188,7 +209,7 @@ class Expression:
     def _no_value(self, use: str) -> ModelError:
         return ModelError(
             f"'{self}' has no value while the model is written, so it cannot be used {use}. "
-            "Use NumPy functions (np.exp, np.where ...) instead of those of math, and & and | instead of 'and' and 'or'."
+            "Use NumPy ufuncs (np.exp, np.where ...), bk.stack for lists, and & and | instead of 'and' and 'or'."
         )
 
     def __bool__(self) -> bool:
@@ -230,6 +251,11 @@ class Variable(Expression):
         """Its own name."""
         return frozenset({self.name})
 
+    @cached_property
+    def owners(self) -> frozenset[Variable]:
+        """Itself, where it belongs to a model."""
+        return frozenset() if self.owner is None else frozenset({self})
+
     def evaluate(self, env: Environment) -> Array:
         """Return the value bound to the name."""
         return env[self.name]
@@ -240,17 +266,19 @@ class Variable(Expression):
 
 
 class Constant(Expression):
-    """Numbers written into the model."""
+    """Numbers written into the model, with labels along their dims where they were given any."""
 
-    def __init__(self, value: Any, dims: tuple[str, ...] = ()) -> None:
+    def __init__(self, value: Any, dims: tuple[str, ...] = (), labels: Mapping[str, Array] | None = None) -> None:
         array = np.asarray(value)
         if array.ndim != len(dims):
             raise ModelError(
-                f"An array of shape {array.shape} in an expression has no dims. "
-                "Give it as an xarray.DataArray with named dims, or declare it with m.data(name, dims=...)."
+                f"An array of shape {array.shape} in an expression must have named dims. Got none. Declare it with "
+                "m.data(name, dims=...), or write it as an xarray.DataArray to the right of a model variable."
             )
-        self.value, self.dims = array, dims
-        self.integer = array.dtype.kind in "biu"
+        if array.dtype.kind in "bu":  # Booleans and unsigned numbers do not add and subtract as numbers do
+            array = array.astype(np.int64)
+        self.value, self.dims, self.labels = array, dims, dict(labels or {})
+        self.integer = array.dtype.kind == "i"
         self._batched = array[np.newaxis]
 
     def evaluate(self, env: Environment) -> Array:
@@ -265,8 +293,10 @@ class Apply(Expression):
         self.ufunc, self.args = ufunc, args
         self.dims = union_dims(*(a.dims for a in args))
         self._aligners = tuple(aligner(a.dims, self.dims) for a in args)
-        self.integer = getattr(ufunc, "__name__", "") in _INTEGER_UFUNCS and all(a.integer for a in args)
-        self.integer |= ufunc in _COMPARISONS
+        self._function = _ON_NUMBERS.get(self.function, ufunc)
+        self.integer = self.function in _MAKES_INTEGERS or (
+            self.function in _KEEPS_INTEGERS and all(a.integer for a in args)
+        )
 
     @property
     def function(self) -> str:
@@ -282,15 +312,31 @@ class Apply(Expression):
         return Apply(self.ufunc, children)
 
     def evaluate(self, env: Environment) -> Array:
-        """Return the function of the aligned values."""
-        return self.ufunc(*[lay(arg.evaluate(env)) for lay, arg in zip(self._aligners, self.args, strict=True)])
+        """Return the function of the aligned values; truth is 1 and 0, so that it can be counted."""
+        value = self._function(*[lay(arg.evaluate(env)) for lay, arg in zip(self._aligners, self.args, strict=True)])
+        return value.astype(np.int64) if value.dtype.kind == "b" else value
 
 
-_COMPARISONS = (
-    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
-    np.logical_and, np.logical_or, np.logical_not,
-)  # fmt: skip
-_INTEGER_UFUNCS = {"add", "subtract", "multiply", "negative", "minimum", "maximum", "absolute", "where", "floor_divide"}
+def _power(base: Array, exponent: Array) -> Array:
+    """Raise to a power in floats, for NumPy refuses whole numbers to negative powers and lets them overflow."""
+    return base ** float(exponent.item()) if exponent.size == 1 else np.float_power(base, exponent)
+
+
+_ON_NUMBERS: dict[str, Callable[..., Array]] = {"power": _power, "reciprocal": lambda x: 1.0 / x}
+_MAKES_INTEGERS = frozenset(
+    """less less_equal greater greater_equal equal not_equal logical_and logical_or logical_xor logical_not
+    isnan isinf isfinite signbit floor ceil rint trunc""".split()
+)
+_KEEPS_INTEGERS = frozenset(
+    "add subtract multiply negative positive minimum maximum absolute square where floor_divide remainder sign".split()
+)
+_INSTEAD = {
+    "sum": ".sum(dim)", "mean": ".mean(dim)", "cumsum": ".cumsum(dim)", "average": ".mean(dim)",
+    "stack": "bk.stack", "concatenate": "bk.concat", "hstack": "bk.concat", "vstack": "bk.stack",
+    "dot": "the @ operator", "inner": "the @ operator", "einsum": "the @ operator, or (a * b).sum(dim)",
+    "inv": "bk.inverse", "det": "bk.det", "clip": "np.minimum and np.maximum", "round": "np.rint",
+    "take": "table[index]",
+}  # fmt: skip
 
 
 def as_expression(value: Any) -> Expression:
@@ -298,11 +344,16 @@ def as_expression(value: Any) -> Expression:
     if isinstance(value, Expression):
         return value
     dims = getattr(value, "dims", None)
-    if dims is not None and hasattr(value, "values"):
-        return Constant(value.values, tuple(str(d) for d in dims))
-    if isinstance(value, str | bytes | None.__class__) or callable(value):
+    if dims is not None and hasattr(value, "coords"):
+        labels = {str(d): np.asarray(value.coords[d].values) for d in dims if d in value.coords}
+        constant = Constant(value.values, tuple(str(d) for d in dims), labels)
+    else:
+        constant = Constant(value)
+    if constant.value.dtype.kind not in "if":
         raise ModelError(f"{value!r} cannot stand in an expression. Use numbers, model variables or a DataArray.")
-    return Constant(value)
+    if np.isnan(constant.value).any():
+        raise ModelError("Numbers in an expression must be known. Got NaN. Unknown numbers are latents: m.latent(...).")
+    return constant
 
 
 def apply(ufunc: Callable[..., Array], *args: Any) -> Expression:
@@ -313,24 +364,28 @@ def apply(ufunc: Callable[..., Array], *args: Any) -> Expression:
             "Use the @ operator for products of vectors."
         )
     nodes = tuple(as_expression(a) for a in args)
-    owners = {id(v.owner): v for node in nodes for v in leaves(node) if v.owner is not None}
-    if len(owners) > 1:
-        names = ", ".join(f"'{v.name}'" for v in owners.values())
-        raise ModelError(f"Variables of different models ({names}) cannot be combined. Declare them in one model.")
+    must_be_of_one_model(nodes)
     return Apply(ufunc, nodes)
+
+
+def must_be_of_one_model(nodes: Iterable[Expression]) -> None:
+    """Refuse to combine variables of different models."""
+    owners = _one_a_model(nodes)
+    if len(owners) > 1:
+        names = " and ".join(sorted(f"'{v.name}'" for v in owners))
+        raise ModelError(
+            f"Variables of one expression must belong to one model. Got {names}, of different models. "
+            "Declare them in the same one."
+        )
+
+
+def _one_a_model(nodes: Iterable[Expression]) -> frozenset[Variable]:
+    return frozenset({id(v.owner): v for node in nodes for v in node.owners}.values())
 
 
 def where(condition: Any, yes: Any, no: Any) -> Expression:
     """Return ``yes`` where the condition holds and ``no`` elsewhere."""
     return apply(np.where, condition, yes, no)
-
-
-def leaves(expression: Expression) -> Iterable[Variable]:
-    """Yield the variables an expression is made of."""
-    if isinstance(expression, Variable):
-        yield expression
-    for child in expression.children():
-        yield from leaves(child)
 
 
 from bayeskit.expressions.structure import Cumsum, Reduce, contract, index  # noqa: E402  (nodes that need the base class)

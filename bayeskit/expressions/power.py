@@ -27,7 +27,17 @@ _ROOTS = {"sqrt": 0.5, "square": 2.0, "reciprocal": -1.0, "cbrt": 1.0 / 3.0}
 
 
 def power_form(expression: Expression, target: str) -> PowerForm | NotPower:
-    """Return how ``expression`` is a power of ``target``, or why it is not one."""
+    """Return how ``expression`` is a power of ``target``, or why it is not one.
+
+    The form holds where the target is positive: ``sqrt(square(x))`` is ``x`` for a scale, not for negative numbers.
+    """
+    form = _read(expression, target)
+    if isinstance(form, PowerForm) and form.exponent == 0:
+        return NotPower(f"does not depend on '{target}', whose powers cancel", str(expression))
+    return form
+
+
+def _read(expression: Expression, target: str) -> PowerForm | NotPower:
     if target not in expression.variables:
         return NotPower(f"does not contain '{target}'", str(expression))
     if isinstance(expression, Variable):
@@ -42,7 +52,7 @@ def power_form(expression: Expression, target: str) -> PowerForm | NotPower:
 def _index(node: Index, target: str) -> PowerForm | NotPower:
     if any(target in i.variables for i in node.indices.values()):
         return NotPower(f"has '{target}' in its own index", str(node))
-    form = power_form(node.table, target)
+    form = _read(node.table, target)
     if isinstance(form, NotPower):
         return form
 
@@ -50,18 +60,16 @@ def _index(node: Index, target: str) -> PowerForm | NotPower:
         chosen = {d: i for d, i in node.indices.items() if d in value.dims}
         return Index(value, chosen) if chosen else value
 
-    positions = {
-        d: node.indices.get(p, p) if isinstance(p, str) else pick(p) for d, p in form.positions.items()
-    }
+    positions = {d: node.indices.get(p, p) if isinstance(p, str) else pick(p) for d, p in form.positions.items()}
     return PowerForm(pick(form.coefficient), form.exponent, positions)
 
 
 def _apply(node: Apply, target: str) -> PowerForm | NotPower:
     name, args = node.function, node.args
     if name in _ROOTS:
-        return _raised(power_form(args[0], target), _ROOTS[name])
+        return _raised(_read(args[0], target), _ROOTS[name])
     if name == "power" and isinstance(args[1], Constant) and args[1].value.ndim == 0:
-        return _raised(power_form(args[0], target), float(args[1].value))
+        return _raised(_read(args[0], target), float(args[1].value))
     if name in ("multiply", "divide", "true_divide"):
         return _product(node, target, 1.0 if name == "multiply" else -1.0)
     return NotPower(f"is no power of '{target}'", str(node))
@@ -77,14 +85,14 @@ def _raised(form: PowerForm | NotPower, exponent: float) -> PowerForm | NotPower
 def _product(node: Apply, target: str, sign: float) -> PowerForm | NotPower:
     left, right = node.args
     if target not in left.variables:
-        form = _raised(power_form(right, target), sign)
+        form = _raised(_read(right, target), sign)
         return form if isinstance(form, NotPower) else _scaled(form, left)
-    form = power_form(left, target)
+    form = _read(left, target)
     if isinstance(form, NotPower):
         return form
     if target not in right.variables:
         return _scaled(form, right if sign > 0 else ONE / right)
-    other = _raised(power_form(right, target), sign)
+    other = _raised(_read(right, target), sign)
     if isinstance(other, NotPower):
         return other
     if not _same(form.positions, other.positions):

@@ -7,14 +7,17 @@ import numpy as np
 from bayeskit.expressions.nodes import Apply, Constant, Expression, Variable
 from bayeskit.expressions.structure import Contract, Cumsum, Index, Join, MatrixFunction, Reduce, Rename, Scatter
 
-_INFIX = {
-    "logical_or": ("|", 1), "logical_and": ("&", 2),
-    "less": ("<", 3), "less_equal": ("<=", 3), "greater": (">", 3), "greater_equal": (">=", 3),
-    "equal": ("==", 3), "not_equal": ("!=", 3),
-    "add": ("+", 4), "subtract": ("-", 4), "multiply": ("*", 5), "divide": ("/", 5), "true_divide": ("/", 5),
-    "power": ("**", 7),
+_INFIX = {  # as tightly as Python binds them, so that what is printed can be pasted
+    "less": ("<", 1), "less_equal": ("<=", 1), "greater": (">", 1), "greater_equal": (">=", 1),
+    "equal": ("==", 1), "not_equal": ("!=", 1),
+    "logical_or": ("|", 2), "logical_and": ("&", 3),
+    "add": ("+", 4), "subtract": ("-", 4), "multiply": ("*", 5), "divide": ("/", 5),
+    "floor_divide": ("//", 5), "remainder": ("%", 5), "power": ("**", 7),
 }  # fmt: skip
-_NAMES = {"absolute": "abs", "true_divide": "/"}
+_ASSOCIATES_WITH = {  # a + (b - c) needs no brackets, a - (b + c) does
+    "add": {"add", "subtract"}, "multiply": {"multiply", "divide"},
+    "logical_or": {"logical_or"}, "logical_and": {"logical_and"}, "power": {"power"},
+}  # fmt: skip
 
 
 def print_expression(expression: Expression) -> str:
@@ -34,9 +37,10 @@ def print_number(value: object) -> str:
 def _text(node: Expression, outer: int) -> str:
     """Print a node within an operator of binding strength ``outer``."""
     if isinstance(node, Variable):
-        return node.name
+        return node.name.partition("@")[0]  # a later batch of data binds 'n' as 'n@1'
     if isinstance(node, Constant):
-        return print_number(node.value)
+        text = print_number(node.value)
+        return _wrap(text, 6 if text.startswith("-") else 9, outer)
     if isinstance(node, Scatter):
         return node.name
     if isinstance(node, Rename):
@@ -60,21 +64,22 @@ def _text(node: Expression, outer: int) -> str:
         return f'{verb}([{", ".join(_text(p, 0) for p in node.pieces)}], "{node.dim}")'
     if isinstance(node, MatrixFunction):
         return f"{node.name}({_text(node.arg, 0)})"
-    return object.__repr__(node)
+    return type(node).__name__  # pragma: no cover - every node has its text above
 
 
 def _apply_text(node: Apply, outer: int) -> str:
     name = node.function
     if name in _INFIX:
         sign, strength = _INFIX[name]
-        left = _text(node.args[0], strength + (name == "power"))
-        right = _text(node.args[1], strength + (name in ("subtract", "divide", "true_divide")))
+        left = _text(node.args[0], strength + (name == "power" or strength == 1))
+        inner = node.args[1].function if isinstance(node.args[1], Apply) else ""
+        right = _text(node.args[1], strength + (inner not in _ASSOCIATES_WITH.get(name, ())))
         return _wrap(f"{left}{sign}{right}" if name == "power" else f"{left} {sign} {right}", strength, outer)
     if name == "negative":
         return _wrap(f"-{_text(node.args[0], 6)}", 6, outer)
     if name == "logical_not":
         return _wrap(f"~{_text(node.args[0], 8)}", 8, outer)
-    return f"{_NAMES.get(name, name)}({', '.join(_text(a, 0) for a in node.args)})"
+    return f"{'abs' if name == 'absolute' else name}({', '.join(_text(a, 0) for a in node.args)})"
 
 
 def _wrap(text: str, strength: int, outer: int) -> str:

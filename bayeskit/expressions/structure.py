@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayeskit.errors import ModelError
+from bayeskit.errors import DataError, ModelError
 from bayeskit.expressions.nodes import (
     Apply,
     Array,
@@ -17,6 +17,7 @@ from bayeskit.expressions.nodes import (
     Variable,
     aligner,
     as_expression,
+    must_be_of_one_model,
     union_dims,
 )
 
@@ -55,6 +56,14 @@ class Index(Expression):
 
     def _gather(self, table: Array, picks: Mapping[str, Array]) -> Array:
         """Pick with every axis indexed, so that batches and shared dims pair up."""
+        for dim, pick in picks.items():
+            size = table.shape[1 + self.table.dims.index(dim)]
+            if pick.size and (pick.min() < 0 or pick.max() >= size):  # NumPy would count negative ones from the end
+                bad = pick.min() if pick.min() < 0 else pick.max()
+                raise DataError(
+                    f"The index '{self.indices[dim]}' of '{self.table}' must lie in 0..{size - 1} along '{dim}'. "
+                    f"Got {bad}. Bound it with np.minimum and np.maximum, or enlarge the dim."
+                )
         rank = 1 + len(self.dims)
         batch = np.arange(table.shape[0]).reshape((-1,) + (1,) * (rank - 1))
         axes: list[Array] = [batch]
@@ -239,14 +248,16 @@ def rename(expression: Expression, old: str, new: str) -> Expression:
 
 
 def _must_have(arg: Expression, dim: str, action: str) -> None:
-    if not isinstance(dim, str):
-        raise ModelError(f"A dim of '{arg}' must be named by a string. Got {dim!r}, which is no name of a dim.")
-    if dim not in arg.dims:
-        raise ModelError(f"'{arg}' cannot be {action} '{dim}': its dims are {arg.dims or 'none'}.")
+    if not isinstance(dim, str) or dim not in arg.dims:
+        raise ModelError(
+            f"'{arg}' must be {action} one of its dims, {arg.dims or 'of which it has none'}. Got {dim!r}. "
+            "Check the name of the dim."
+        )
 
 
 def contract(left: Expression, right: Expression) -> Expression:
     """Return ``left @ right``, summed over the one dim they share."""
+    must_be_of_one_model((left, right))
     shared = [d for d in left.dims if d in right.dims]
     if len(shared) != 1:
         raise ModelError(
@@ -259,18 +270,19 @@ def contract(left: Expression, right: Expression) -> Expression:
 def index(table: Expression, key: Any) -> Expression:
     """Return ``table[key]``: by one integer variable, or by a mapping from dims to integers."""
     if isinstance(key, Mapping):
-        chosen = {str(d): as_expression(i) for d, i in key.items()}
-        for d in chosen:
+        for d in key:
             _must_have(table, d, "indexed along")
+        chosen = {str(d): as_expression(i) for d, i in key.items()}
     elif isinstance(key, Expression):
         chosen = {_fitting_dim(table, key): key}
     elif isinstance(key, int | np.integer) and len(table.dims) == 1:
         chosen = {table.dims[0]: Constant(int(key))}
     else:
         raise ModelError(
-            f"'{table}' cannot be indexed by {key!r}: slices and positions have no names. "
-            'Index by an integer variable, table[z], or by dim, table[{"dim": z}].'
+            f"'{table}' must be indexed by an integer variable. Got {key!r}, a position or label without a name. "
+            'Write table[z], or by dim: table[{"dim": z}].'
         )
+    must_be_of_one_model((table, *chosen.values()))
     for d, i in chosen.items():
         if not i.integer:
             raise ModelError(
@@ -288,8 +300,9 @@ def _fitting_dim(table: Expression, key: Expression) -> str:
     if len(free) == 1:
         return free[0]
     raise ModelError(
-        f"'{table}' has dims {table.dims}, and {'no dim' if not free else 'no single dim'} of them fits the index '{key}'"
-        f"{f', which points into {into!r}' if into else ''}. Name the dim: table[{{\"dim\": {key}}}]."
+        f"'{table}' must have exactly one dim that fits the index '{key}'"
+        f"{f', which points into {into!r}' if into else ''}. Got dims {table.dims or 'none'}. "
+        f'Name the dim: table[{{"dim": {key}}}].'
     )
 
 
@@ -304,14 +317,17 @@ def stack(pieces: Sequence[Any], dim: str) -> Expression:
     nodes = _pieces(pieces, dim, "stack")
     for node in nodes:
         if dim in node.dims:
-            raise ModelError(f"'{node}' already has the dim '{dim}', so it cannot be stacked along it. Use bk.concat.")
+            raise ModelError(
+                f"bk.stack must get a dim that its pieces lack. Got '{dim}', a dim of '{node}'. "
+                "Give the new dim another name."
+            )
     return Join(nodes, dim, (None,) * len(nodes))
 
 
 def concat(pieces: Sequence[Any], dim: str) -> Expression:
     """Return quantities laid one after another along a dim: scalars take one place, vectors their last dim.
 
-    A piece that already has the dim is laid along it; else its last dim is, under the new name.
+    Its size is the sum of theirs, so the dim must differ from those of the pieces.
 
     >>> from bayeskit import Model, Normal, concat
     >>> m = Model(coords={"free": 2})
@@ -319,24 +335,34 @@ def concat(pieces: Sequence[Any], dim: str) -> Expression:
     ('category',)
     """
     nodes = _pieces(pieces, dim, "concat")
-    along = tuple((dim if dim in n.dims else n.dims[-1]) if n.dims else None for n in nodes)
-    return Join(nodes, dim, along)
+    for node in nodes:
+        if dim in node.dims:
+            raise ModelError(
+                f"bk.concat must get a dim other than those of its pieces, which are shorter. Got '{dim}', a dim of "
+                f"'{node}'. Give one of them another name."
+            )
+    return Join(nodes, dim, tuple(n.dims[-1] if n.dims else None for n in nodes))
 
 
 def _pieces(pieces: Sequence[Any], dim: str, verb: str) -> tuple[Expression, ...]:
     if isinstance(pieces, Expression) or not isinstance(pieces, Sequence) or len(pieces) == 0:
-        raise ModelError(f"bk.{verb} must get a list of quantities. Got {pieces!r}.")
-    if not isinstance(dim, str):
-        raise ModelError(f"bk.{verb} must get the name of a dim. Got {dim!r}.")
-    return tuple(as_expression(p) for p in pieces)
+        raise ModelError(f"bk.{verb} must get a list of quantities. Got {pieces!r}. Write bk.{verb}([a, b], dim=...).")
+    if not isinstance(dim, str) or not dim.isidentifier():
+        raise ModelError(f'bk.{verb} must get the name of a dim. Got {dim!r}. Write bk.{verb}([a, b], dim="k").')
+    nodes = tuple(as_expression(p) for p in pieces)
+    must_be_of_one_model(nodes)
+    return nodes
 
 
 class MatrixFunction(Expression):
     """A function of a symmetric matrix over dims ``(d, d_)``: inverse, correlation, or determinant."""
 
     def __init__(self, name: str, arg: Expression) -> None:
-        if len(arg.dims) < 2 or arg.dims[-1] != arg.dims[-2] + "_":
-            raise ModelError(f"bk.{name} must get a matrix over dims (d, d_). Got '{arg}' with dims {arg.dims}.")
+        if not isinstance(arg, Expression) or len(arg.dims) < 2 or arg.dims[-1] != arg.dims[-2] + "_":
+            raise ModelError(
+                f"bk.{name} must get a matrix over dims (d, d_). Got '{arg}' with dims {getattr(arg, 'dims', 'none')}. "
+                'Such are Wishart variables and data declared with dims=("d", "d_").'
+            )
         self.name, self.arg = name, arg
         self.dims = arg.dims[:-2] if name == "det" else arg.dims
 

@@ -179,13 +179,12 @@ class Model:
         return statement.variable
 
     def _check_owner(self, name: str, expressions: Iterable[Expression]) -> None:
-        from bayeskit.expressions.nodes import leaves
-
         for expression in expressions:
-            for leaf in leaves(expression):
-                if leaf.owner is not self:
+            for variable in expression.owners:
+                if variable.owner is not self:
                     raise ModelError(
-                        f"'{name}' depends on '{leaf.name}', which belongs to another model. Declare it in this one."
+                        f"'{name}' must depend on variables of its own model. Got '{variable.name}' of another one. "
+                        "Declare it in this model."
                     )
 
     def _term(self, name: str, expression: Any, *, is_condition: bool) -> None:
