@@ -105,6 +105,8 @@ class Contribution:
         """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
         value, others, coefficient, _ = self._pieces(env)
         base = np.asarray(self.rule.base(value, others, coefficient))
+        if self.rule.form == "linear" and self.rule.child == "LogNormal":
+            base = base - np.log(self.factor.value_array(env))  # the row is that of log y
         base = np.broadcast_to(base, (base.shape[0], *self.factor.shape))
         return base.reshape(base.shape[0], -1).sum(axis=1)
 
@@ -184,11 +186,12 @@ class ConjugateUpdate:
         """Return the normalised conditional log density at the state's value: ``(batch, *plates)`` (tests use it)."""
         naturals = self.naturals(env)
         x = env[self.latent.name]
-        return self.family.log_kernel(x, naturals) - self.family.log_normaliser(naturals)
+        kernel = self.family.log_kernel(x, naturals) - self.family.log_normaliser(naturals)
+        return kernel + self.family.log_jacobian(x)
 
     def log_evidence(self, env: Environment) -> Array:
         """Return the log of what the latent integrates to, its children included: ``(batch,)``."""
-        gain = self.family.log_normaliser(self.naturals(env)) - self.family.log_normaliser(self.prior(env))
+        gain = self.family.log_normaliser(self.naturals(env)) - self.family.log_prior_normaliser(self.prior(env))
         total = gain.reshape(gain.shape[0], -1).sum(axis=1)
         for c in self.contributions:
             total = total + c.base(env)

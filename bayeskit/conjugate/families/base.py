@@ -1,0 +1,51 @@
+"""What every natural family answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
+
+Array = np.ndarray
+Naturals = tuple[Array, ...]
+Wrap = Callable[[Array], Any]
+
+
+class NaturalFamily(Protocol):
+    """What a natural family answers. Shapes are ``(batch, *dims of the latent)``."""
+
+    name: str
+
+    def prior(self, *parameters: Array) -> Naturals:
+        """Return the natural parameters of a prior, from its canonical parameters."""
+
+    def log_normaliser(self, naturals: Naturals) -> Array:
+        """Return the log of the integral of the kernel over one event: ``(batch, *plates)``; inf where improper."""
+
+    def log_prior_normaliser(self, naturals: Naturals) -> Array:
+        """Return the same for a prior, whose log density is that of the bare kernel where it is improper."""
+
+    def log_kernel(self, x: Array, naturals: Naturals) -> Array:
+        """Return the unnormalised log density that ``log_normaliser`` integrates."""
+
+    def log_jacobian(self, x: Array) -> Array | float:
+        """Return what turns a density of the family's own variable into one of x (0 where they are the same)."""
+
+    def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
+        """Draw one value for every batch and cell."""
+
+    def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
+        """Return the posterior as a labelled distribution; ``wrap`` labels an array over the latent's dims."""
+
+    def is_proper(self, naturals: Naturals) -> Array:
+        """Where the posterior exists."""
+
+
+def where_proper(family: NaturalFamily, naturals: Naturals) -> Array:
+    """Return the log normaliser where it is finite and 0, that of the bare kernel, elsewhere."""
+    total = family.log_normaliser(naturals)
+    return np.where(np.isfinite(total), total, 0.0)

@@ -1,0 +1,69 @@
+"""Shares: the beta family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import xlog1py, xlogy
+
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, where_proper
+from bayeskit.distributions.gammafunctions import log_beta
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
+
+
+class BetaFamily:
+    """Kernel ``x**(a - 1) (1 - x)**(b - 1)``; Uniform(0, 1) is Beta(1, 1)."""
+
+    name = "Beta"
+
+    def prior(self, *parameters: Array) -> Naturals:
+        """Return ``(alpha, beta)``."""
+        alpha, beta = parameters
+        return alpha, beta
+
+    def log_normaliser(self, naturals: Naturals) -> Array:
+        """Return ``log B(a, b)``."""
+        with np.errstate(all="ignore"):
+            return np.where(self.is_proper(naturals), log_beta(*naturals), np.inf)
+
+    def log_prior_normaliser(self, naturals: Naturals) -> Array:
+        """Return the same; 0 for Beta(0, 0)."""
+        return where_proper(self, naturals)
+
+    def log_kernel(self, x: Array, naturals: Naturals) -> Array:
+        """Return ``(a - 1) log x + (b - 1) log(1 - x)``."""
+        a, b = naturals
+        return np.asarray(xlogy(a - 1, x) + xlog1py(b - 1, -x))
+
+    def log_jacobian(self, x: Array) -> float:
+        """Return 0."""
+        return 0.0
+
+    def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
+        """Draw from Beta(a, b)."""
+        from bayeskit.distributions import Beta
+
+        a, b = naturals
+        return Beta(1, 1)._sample(rng, np.broadcast_shapes(a.shape, b.shape), a, b)
+
+    def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
+        """Return Beta(a, b)."""
+        from bayeskit.distributions import Beta
+
+        return Beta(*(wrap(n) for n in naturals))
+
+    def is_proper(self, naturals: Naturals) -> Array:
+        """Where both are positive."""
+        return (naturals[0] > 0) & (naturals[1] > 0)
+
+
+class UniformFamily(BetaFamily):
+    """Uniform(0, 1), which is Beta(1, 1)."""
+
+    def prior(self, *parameters: Array) -> Naturals:
+        """Return ones."""
+        one = np.ones(np.broadcast_shapes(*(np.shape(p) for p in parameters)) or (1,))
+        return one, one

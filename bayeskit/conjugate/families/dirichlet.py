@@ -1,0 +1,60 @@
+"""Shares of several categories: the Dirichlet family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, where_proper
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
+
+
+class DirichletFamily:
+    """Kernel ``prod x_k**(alpha_k - 1)`` on the simplex; a zero is a category that cannot occur."""
+
+    name = "Dirichlet"
+
+    def prior(self, *parameters: Array) -> Naturals:
+        """Return ``alpha``."""
+        return (parameters[0],)
+
+    def log_normaliser(self, naturals: Naturals) -> Array:
+        """Return ``sum gammaln(alpha_k) - gammaln(sum alpha_k)``."""
+        (alpha,) = naturals
+        each = np.where(alpha > 0, gammaln(np.where(alpha > 0, alpha, 1.0)), 0.0)
+        with np.errstate(all="ignore"):
+            return np.where(self.is_proper(naturals), each.sum(axis=-1) - gammaln(alpha.sum(axis=-1)), np.inf)
+
+    def log_prior_normaliser(self, naturals: Naturals) -> Array:
+        """Return the same."""
+        return where_proper(self, naturals)
+
+    def log_kernel(self, x: Array, naturals: Naturals) -> Array:
+        """Return ``sum (alpha_k - 1) log x_k`` over the categories that can occur."""
+        (alpha,) = naturals
+        return np.asarray(np.where(alpha > 0, xlogy(alpha - 1, np.where(alpha > 0, x, 1.0)), 0.0).sum(axis=-1))
+
+    def log_jacobian(self, x: Array) -> float:
+        """Return 0."""
+        return 0.0
+
+    def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
+        """Draw from Dirichlet(alpha)."""
+        from bayeskit.distributions import Dirichlet
+
+        (alpha,) = naturals
+        return Dirichlet([1.0, 1.0])._sample(rng, alpha.shape[:-1], alpha)
+
+    def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
+        """Return Dirichlet(alpha)."""
+        from bayeskit.distributions import Dirichlet
+
+        return Dirichlet(wrap(naturals[0]))
+
+    def is_proper(self, naturals: Naturals) -> Array:
+        """Where no entry is negative and one is positive."""
+        return (naturals[0] >= 0).all(axis=-1) & (naturals[0] > 0).any(axis=-1)
