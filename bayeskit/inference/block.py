@@ -252,6 +252,14 @@ class GaussianBlock:
         x = self.layout.gather(wide, dense)
         return self.values(x + self.pilot), x
 
+    def log_density(self, env: Environment, x: Array) -> Array:
+        """Return the log density of the block given the rest, at columns about the pilot: ``(batch,)``."""
+        system, _ = self.factored(env)
+        wide, dense = self.layout.parts(x)
+        mean_wide, mean_dense = system.solve()
+        distance = system.squared_distance(wide - mean_wide, dense - mean_dense)
+        return 0.5 * (system.log_det() - distance - self.total * LOG_2PI)
+
     def values(self, x: Array) -> dict[str, Array]:
         """Return the latents by name from columns ``(batch, total)``."""
         return {

@@ -22,7 +22,6 @@ from scipy.special import gammaln
 from bayeskit.conjugate.arrow import Arrow, Factored, factor
 from bayeskit.conjugate.families import GammaFamily, natural_family
 from bayeskit.errors import ImproperError
-from bayeskit.expressions import Variable
 from bayeskit.expressions.power import NotPower, power_form
 from bayeskit.inference.block import LOG_2PI, GaussianBlock
 from bayeskit.inference.conjugacy import Refusal, _ordered
@@ -92,12 +91,11 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
 class ExactGaussian:
     """A Gaussian block whose precisions are known, or known up to one common scale per group."""
 
-    kind = "gaussian"
-
     def __init__(self, block: GaussianBlock, scale: CommonScale | None) -> None:
         self.block, self.scale = block, scale
         self.names = [*block.names, *([scale.latent.name] if scale else [])]
         layout = block.layout
+        self.reason = self._reason()
         self.cells = 1 if scale is None else scale.latent.size
         self.system = self._solve()
         wide, dense = self.system.solve()
@@ -114,6 +112,14 @@ class ExactGaussian:
                     f"{self.shape[bad][0]:g} and rate {self.rate[bad][0]:g}, which must both be positive. "
                     "Give more rows than coefficients, or a proper prior."
                 )
+
+    def _reason(self) -> str:
+        children = ", ".join(dict.fromkeys(f"'{bf.factor.name}'" for bf in self.block.factors))
+        if self.scale is None:
+            return f"joint Gaussian: normal priors and children linear in them, every scale known ({children})"
+        name = self.scale.latent.name
+        kind = "normal-gamma" if self.scale.exponent > 0 else "normal-inverse-gamma"
+        return f"{kind}: every row of {children} is scaled by '{name}' alone"
 
     def _unit_sums(self) -> Array:
         """Return the summed system at u = 1."""
@@ -298,8 +304,3 @@ def _well_conditioned(system: Factored) -> bool:
             if not np.all(np.isfinite(pivots)) or pivots.min() <= 1e-9 * pivots.max(axis=-1).min():
                 return False
     return True
-
-
-def single_variable(expression: object) -> str | None:
-    """Return the name of a bare variable."""
-    return expression.name if isinstance(expression, Variable) else None

@@ -1,1 +1,7 @@
-"""Posteriors: draws, export to a DataTree, predictive quantities and sampling from a bare log density."""
+"""Posteriors: exact answers, draws, export to a DataTree, prediction, and sampling from a bare log density."""
+
+from bayeskit.posterior.density import metropolis
+from bayeskit.posterior.posterior import Posterior, condition
+from bayeskit.posterior.simulation import simulate
+
+__all__ = ["Posterior", "condition", "metropolis", "simulate"]

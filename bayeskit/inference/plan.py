@@ -1,0 +1,186 @@
+"""The plan: what is done to each variable, and why.
+
+Variables nothing observed depends on are drawn forward. The others fall into components; a component with a closed form
+is exact, every other is swept: a joint Gaussian block with its scales, conjugate steps, enumeration, slice sampling,
+and adaptive Metropolis for what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from bayeskit.errors import RefusedError
+from bayeskit.inference import options
+from bayeskit.inference.augment import augment
+from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.exact import ExactComponent, exact_component
+from bayeskit.inference.steps import MetropolisStep, Step
+from bayeskit.inference.structure import components, forward_latents
+from bayeskit.inference.sweep_plan import plan_steps
+from bayeskit.model.problem import Problem
+
+METHODS = ("auto", "exact", "collapsed", "gibbs", "metropolis")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is done to each variable.
+
+    Attributes
+    ----------
+    method : str
+        ``exact``, ``gibbs`` or ``metropolis``: the lowest rung that any variable needs.
+    problem, working : Problem
+        The bound model, and the one that steps work on (with mixtures made normal).
+    exact : list of ExactComponent
+        Groups of latents in closed form.
+    steps : list of Step
+        Blocks of a sweep, in order.
+    forward : list of str
+        Latents drawn from their priors given the rest.
+    notes : mapping
+        For each latent, what is done to it and why.
+    """
+
+    method: str
+    problem: Problem
+    working: Problem
+    exact: list[ExactComponent]
+    steps: list[Step]
+    forward: list[str]
+    notes: Mapping[str, str]
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sampled(self) -> list[str]:
+        """Latents of the working problem that the sweep updates, in the order they were declared."""
+        updated = {n for s in self.steps for n in s.names}
+        return [n for n in self.working.latents if n in updated]
+
+    def component_of(self, name: str) -> ExactComponent | None:
+        """Return the exact component of a latent."""
+        return next((c for c in self.exact if name in c.names), None)
+
+
+def make_plan(
+    problem: Problem, method: str = "auto", steps: Mapping[str, options.StepOption] | None = None
+) -> Plan:
+    """Decide what is done to each variable.
+
+    Raises
+    ------
+    RefusedError
+        Where a method or a step that was asked for cannot be honoured.
+    ImproperError
+        Where a component's posterior is known to be improper.
+    """
+    _check_request(problem, method, steps)
+    forward = forward_latents(problem)
+    asked = dict(steps or {})
+    idle = [n for n in asked if n in forward]
+    if idle:
+        raise RefusedError(
+            f"steps={{'{idle[0]}': ...}} cannot be honoured: nothing observed depends on '{idle[0]}', so it is drawn "
+            "forward and takes no step. Leave it out."
+        )
+    notes = {n: _forward_note(problem, n) for n in forward}
+    rest = [n for n in problem.latents if n not in forward]
+    exact: list[ExactComponent] = []
+    refusals: dict[str, str] = {}
+    swept: list[str] = []
+    for names in components(problem, rest):
+        found = exact_component(problem, names) if method in ("auto", "exact") and not set(names) & set(asked) else None
+        if found is None or isinstance(found, Refusal):
+            refusals |= {n: str(found) for n in names if found is not None}
+            swept += names
+        else:
+            exact.append(found)
+            notes |= {n: f"exact; {_reason(found)}" for n in names}
+    if method == "exact" and swept:
+        raise RefusedError(
+            f"method='exact' cannot be honoured: {refusals[swept[0]]}. Use method='auto', or change the priors."
+        )
+    swept = [n for n in problem.latents if n in set(swept)]
+    return _with_sweep(problem, method, asked, forward, exact, swept, notes, refusals)
+
+
+def _with_sweep(
+    problem: Problem,
+    method: str,
+    asked: Mapping[str, options.StepOption],
+    forward: list[str],
+    exact: list[ExactComponent],
+    swept: list[str],
+    notes: dict[str, str],
+    refusals: dict[str, str],
+) -> Plan:
+    """Plan the sweep over what has no closed form."""
+    if not swept:
+        return Plan("exact", problem, problem, exact, [], forward, notes)
+    if method == "metropolis":
+        step = _whole(problem, swept, asked, "asked for by method='metropolis'")
+        return Plan("metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept})
+    working, mixed = augment(problem, swept)
+    hidden = [n for n in working.latents if n not in problem.latents]
+    found = plan_steps(working, [*swept, *hidden], asked)
+    notes = notes | found.notes
+    for name, text in mixed.items():
+        notes[name] = notes[name] + f"; {text}" if name in notes else text
+    if method == "auto" and found.nothing_conjugate and not asked:
+        reason = f"nothing is conjugate: {found.first_reason}"
+        step = _whole(problem, swept, asked, reason)
+        return Plan(
+            "metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept}, refusals
+        )
+    return Plan("gibbs", problem, working, exact, found.steps, forward, notes, refusals)
+
+
+def _whole(
+    problem: Problem, names: Collection[str], asked: Mapping[str, options.StepOption], reason: str
+) -> MetropolisStep:
+    """Return one Metropolis step over all latents."""
+    for name in names:
+        if problem.latents[name].prior.distribution.discrete:
+            raise RefusedError(
+                f"method='metropolis' cannot be honoured: '{name}' is discrete, and random-walk Metropolis moves "
+                "continuous numbers. Use method='gibbs', which enumerates it."
+            )
+        if name in asked and not isinstance(asked[name], options.Metropolis):
+            raise RefusedError(
+                f"steps={{'{name}': {asked[name]}}} cannot be honoured together with method='metropolis'. Use one of them."
+            )
+    scales = [o.scale for o in asked.values() if isinstance(o, options.Metropolis)]
+    return MetropolisStep(problem, list(names), reason, scale=scales[0] if scales else 1.0)
+
+
+def _check_request(problem: Problem, method: str, steps: Mapping[str, options.StepOption] | None) -> None:
+    if method not in METHODS:
+        raise RefusedError(f"method must be one of {', '.join(METHODS)}. Got {method!r}.")
+    if method == "collapsed":
+        raise RefusedError(
+            "method='collapsed' cannot be honoured: this version integrates Gaussian blocks inside a sweep, and does not "
+            "yet sample a collapsed core on its own. Use method='auto'."
+        )
+    for name, option in (steps or {}).items():
+        if name not in problem.latents:
+            raise RefusedError(
+                f"steps= names '{name}', which is not a latent of the model. The latents are {list(problem.latents)}."
+            )
+        if not isinstance(option, options.StepOption):
+            raise RefusedError(
+                f"steps={{'{name}': ...}} must be a step such as bk.Slice() or bk.Metropolis(scale=1.0). Got {option!r}."
+            )
+        if method == "exact":
+            raise RefusedError("method='exact' draws independently and takes no steps=. Use method='gibbs'.")
+
+
+def _forward_note(problem: Problem, name: str) -> str:
+    latent = problem.latents[name]
+    if latent.missing_from is not None:
+        return f"drawn forward: missing entries of '{latent.missing_from}', and nothing observed depends on them"
+    return f"drawn forward from {latent.prior.distribution}: nothing observed depends on it"
+
+
+def _reason(component: ExactComponent) -> str:
+    return component.reason

@@ -1,0 +1,134 @@
+"""Running a plan: sweeps for what is sampled, exact and forward draws beside them, the density in bulk afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bayeskit.inference.initial import initial_state
+from bayeskit.inference.loop import run
+from bayeskit.inference.plan import Plan
+from bayeskit.inference.steps import MetropolisStep
+from bayeskit.model.problem import Factor, Problem
+
+Array = np.ndarray
+_CHUNK = 20_000_000  # numbers held at once when the density of many draws is evaluated
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a run leaves: latents and statistics as ``(chain, draw, ...)``, and how long it took."""
+
+    latents: dict[str, Array]
+    stats: dict[str, Array]
+    seconds: float = 0.0
+    interrupted: bool = False
+    tune: int = 0
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+def sample(
+    plan: Plan, rng: np.random.Generator, *, draws: int, tune: int, chains: int, progress: bool | None = None
+) -> Draws:
+    """Draw from the posterior as the plan says."""
+    latents: dict[str, Array] = {}
+    stats: dict[str, Array] = {}
+    seconds, interrupted = 0.0, False
+    if plan.steps:
+        values, seconds, interrupted = _sweep(plan, rng, draws, tune, chains, progress)
+        stats = {n.removeprefix("stat:"): v for n, v in values.items() if n.startswith("stat:")}
+        latents = {n: v for n, v in values.items() if n in plan.problem.latents}
+        draws = next(iter(values.values())).shape[1]
+    for component in plan.exact:
+        for name, flat in component.sample(rng, chains * draws).items():
+            latents[name] = flat.reshape(chains, draws, *flat.shape[1:])
+    if plan.forward:
+        flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in latents.items()}
+        drawn = draw_forward(plan.problem, plan.forward, flat, rng, chains * draws)
+        latents |= {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in drawn.items()}
+    ordered = {n: latents[n] for n in plan.problem.latents}
+    stats["lp"] = _in_bulk(plan.problem, ordered, chains, draws)
+    return Draws(ordered, stats, seconds, interrupted, tune if plan.steps else 0)
+
+
+def _sweep(
+    plan: Plan, rng: np.random.Generator, draws: int, tune: int, chains: int, progress: bool | None
+) -> tuple[dict[str, Array], float, bool]:
+    problem, steps = plan.working, plan.steps
+    state = initial_state(_swept_part(plan), plan.sampled, rng, chains)
+    for step in steps:
+        if isinstance(step, MetropolisStep):
+            step.tune = tune
+    env = {**problem.env, **state}
+    learnt = [step.start(env, chains) for step in steps]
+    visible = [n for n in plan.sampled if n in plan.problem.latents]
+    several = sum(isinstance(s, MetropolisStep) for s in steps) > 1
+
+    def advance(env: dict[str, Array], tuning: bool) -> tuple[dict[str, Array], Mapping[str, Array]]:
+        record: dict[str, Array] = {}
+        env = dict(env)
+        for i, step in enumerate(steps):
+            values, learnt[i], info = step.update(env, rng, chains, learnt[i], tuning)
+            env.update(values)
+            for key, value in info.items():
+                record[f"stat:{key}_{step.names[0]}" if several else f"stat:{key}"] = value
+        for name in visible:
+            record[name] = env[name]
+        return env, record
+
+    trace = run(advance, env, tune=tune, draws=draws, progress=progress, label=plan.method)
+    return trace.values, trace.seconds, trace.interrupted
+
+
+def _swept_part(plan: Plan) -> Problem:
+    """Return the problem of the swept latents alone: what is exact or drawn forward does not meet them."""
+    from dataclasses import replace
+
+    names = set(plan.sampled)
+    elsewhere = set(plan.working.latents) - names
+    factors = tuple(f for f in plan.working.factors if f.variables & names and not f.variables & elsewhere)
+    keep = {n: e for n, e in plan.working.potentials.items() if e.variables & names}
+    conditions = {n: e for n, e in plan.working.conditions.items() if e.variables & names}
+    return replace(plan.working, factors=factors, potentials=keep, conditions=conditions)
+
+
+def draw_forward(
+    problem: Problem, names: list[str], state: Mapping[str, Array], rng: np.random.Generator, batch: int
+) -> dict[str, Array]:
+    """Draw latents from their priors given their parents: each ``(batch, *dims)``."""
+    env = {**problem.env, **state}
+    drawn: dict[str, Array] = {}
+    for name in names:
+        prior = problem.latents[name].prior
+        env[name] = drawn[name] = draw_factor(prior, env, rng, batch)
+    return drawn
+
+
+def draw_factor(factor: Factor, env: Mapping[str, Array], rng: np.random.Generator, batch: int) -> Array:
+    """Draw the value of a factor from its distribution: ``(batch, *plates, *event)``."""
+    arrays = factor.parameter_arrays(env)
+    more = {}
+    if factor.distribution.family == "Ordered":
+        more["event_shape"] = tuple(factor.sizes[d] for d in factor.event)
+    with np.errstate(all="ignore"):
+        value = factor.distribution._sample(rng, (batch, *factor.shape), *arrays, **more)
+    shape = (batch, *factor.shape, *(factor.sizes[d] for d in factor.event))
+    return np.asarray(np.broadcast_to(value, shape))
+
+
+def _in_bulk(problem: Problem, latents: Mapping[str, Array], chains: int, draws: int) -> Array:
+    """Return the log joint density of every draw, evaluated in chunks."""
+    total = chains * draws
+    if not latents:
+        return np.zeros((chains, draws))
+    flat = {n: v.reshape(total, *v.shape[2:]) for n, v in latents.items()}
+    largest = max([1, *(int(np.prod(f.shape, dtype=int)) for f in problem.factors)])
+    size = max(1, _CHUNK // largest)
+    result = np.empty(total)
+    with np.errstate(all="ignore"):
+        for start in range(0, total, size):
+            part = {n: v[start : start + size] for n, v in flat.items()}
+            result[start : start + size] = problem.log_joint(part)
+    return result.reshape(chains, draws)

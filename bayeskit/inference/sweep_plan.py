@@ -1,0 +1,159 @@
+"""Which step each latent of a sweep gets, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from bayeskit.conjugate.mixtures import HALF_T
+from bayeskit.errors import RefusedError
+from bayeskit.inference import options
+from bayeskit.inference.block import GaussianBlock
+from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
+from bayeskit.inference.elementwise import Elementwise, elementwise
+from bayeskit.inference.enumeration import Enumeration, enumeration
+from bayeskit.inference.steps import (
+    ConjugateStep,
+    EnumerateStep,
+    GaussianStep,
+    HalfTStep,
+    MetropolisStep,
+    SliceStep,
+    Step,
+)
+from bayeskit.inference.steps.gaussian import BlockScale, block_scale
+from bayeskit.inference.structure import gaussian_latents
+from bayeskit.model.problem import Problem
+
+
+@dataclass
+class SweepPlan:
+    """Steps in the order of a sweep, and a note for every latent."""
+
+    steps: list[Step] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    first_reason: str = ""
+
+    @property
+    def nothing_conjugate(self) -> bool:
+        """Whether no step draws from a known conditional, and some latents had to go together."""
+        blind = [isinstance(s, SliceStep | MetropolisStep) for s in self.steps]
+        return bool(blind) and all(blind) and any(isinstance(s, MetropolisStep) for s in self.steps)
+
+
+def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.StepOption]) -> SweepPlan:
+    """Give every latent the best step that its structure allows, or the one that was asked for."""
+    plan = SweepPlan()
+    free = [n for n in names if n not in asked or isinstance(asked[n], options.GaussianBlock)]
+    gaussian, refusals = gaussian_latents(problem, free)
+    for name, option in asked.items():
+        if isinstance(option, options.GaussianBlock) and name not in gaussian:
+            _refuse(name, option, refusals.get(name, Refusal("it has no normal prior")))
+    rest = [n for n in names if n not in gaussian]
+    blocks = [GaussianBlock(problem, group) for group in _connected(problem, gaussian)]
+    scales: dict[int, list[BlockScale]] = {}
+    for name in [n for n in rest if n not in asked]:
+        for i, block in enumerate(blocks):
+            found = block_scale(problem, name, block)
+            if isinstance(found, BlockScale):
+                scales.setdefault(i, []).append(found)
+                plan.notes[name] = found.label
+                break
+    taken = set(gaussian) | set(plan.notes)
+    joint: list[str] = []
+    for name in [n for n in rest if n not in taken]:
+        step = _asked_step(problem, name, asked[name]) if name in asked else _best_step(problem, name, plan, joint)
+        if step is not None:
+            plan.steps.append(step)
+            plan.notes[name] = step.label
+    for i, block in enumerate(blocks):
+        gaussian_step = GaussianStep(problem, block, scales.get(i, []))
+        plan.steps.append(gaussian_step)
+        plan.notes |= {n: gaussian_step.label for n in block.names}
+    if joint:
+        step = MetropolisStep(problem, joint, plan.first_reason)
+        plan.steps.append(step)
+        plan.notes |= {n: step.label for n in joint}
+    for name, refusal in refusals.items():
+        if name in plan.notes and name not in gaussian:
+            plan.notes[name] += f"; not in a Gaussian block: {refusal}"
+    return plan
+
+
+def _connected(problem: Problem, gaussian: list[str]) -> list[list[str]]:
+    """Return groups of Gaussian latents that share a factor."""
+    groups: list[set[str]] = [{n} for n in gaussian]
+    for factor in problem.factors_of(gaussian):
+        inside = factor.variables & set(gaussian)
+        touched = [g for g in groups if g & inside]
+        if len(touched) > 1:
+            groups = [g for g in groups if not g & inside] + [set().union(*touched)]
+    order = {n: i for i, n in enumerate(gaussian)}
+    return [sorted(g, key=order.__getitem__) for g in sorted(groups, key=lambda g: min(order[n] for n in g))]
+
+
+def _best_step(problem: Problem, name: str, plan: SweepPlan, joint: list[str]) -> Step | None:
+    """Return the best step of a latent's own; None where it goes with others into a joint Metropolis step."""
+    prior = problem.latents[name].prior.distribution
+    if prior.discrete:
+        listed = enumeration(problem, name)
+        if isinstance(listed, Enumeration):
+            return EnumerateStep(listed)
+        conditional = elementwise(problem, name)
+        if isinstance(conditional, Refusal):
+            raise RefusedError(f"No step fits the discrete latent '{name}': {listed}, and {conditional}.")
+        return SliceStep(conditional, f"{listed}")
+    update = match(problem, name)
+    if isinstance(update, ConjugateUpdate):
+        return ConjugateStep(update)
+    mixture = _half_t(problem, name)
+    if mixture is not None:
+        return mixture
+    conditional = elementwise(problem, name)
+    plan.first_reason = plan.first_reason or f"{update}"
+    if isinstance(conditional, Elementwise):
+        return SliceStep(conditional, f"{update}")
+    joint.append(name)
+    return None
+
+
+def _half_t(problem: Problem, name: str) -> HalfTStep | None:
+    """Return the mixture step of a half-t scale: its children are read as for a half-normal prior."""
+    from bayeskit.distributions import HalfNormal
+    from bayeskit.inference.augment import replace_factor
+
+    latent = problem.latents[name]
+    if latent.prior.distribution.family not in HALF_T:
+        return None
+    one = latent.prior.parameters[-1]
+    stand_in = replace_factor(latent.prior, name, HalfNormal(1.0), latent.variable, (one,), (latent.prior.plates,))
+    factors = tuple(stand_in if f is latent.prior else f for f in problem.factors)
+    changed = replace(problem, factors=factors, latents={**problem.latents, name: replace(latent, prior=stand_in)})
+    update = match(changed, name)
+    return HalfTStep(replace(update, latent=latent)) if isinstance(update, ConjugateUpdate) else None
+
+
+def _asked_step(problem: Problem, name: str, option: options.StepOption) -> Step:
+    """Return the step a user asked for, or refuse it with the reason."""
+    discrete = problem.latents[name].prior.distribution.discrete
+    if isinstance(option, options.Conjugate):
+        update = match(problem, name)
+        return ConjugateStep(update) if isinstance(update, ConjugateUpdate) else _refuse(name, option, update)
+    if isinstance(option, options.Enumerate):
+        listed = enumeration(problem, name)
+        return EnumerateStep(listed) if isinstance(listed, Enumeration) else _refuse(name, option, listed)
+    if isinstance(option, options.Slice):
+        conditional = elementwise(problem, name)
+        if isinstance(conditional, Refusal):
+            _refuse(name, option, conditional)
+        return SliceStep(conditional, "asked for by steps=")
+    if discrete:
+        _refuse(name, option, Refusal("it is discrete, and random-walk Metropolis moves continuous numbers"))
+    assert isinstance(option, options.Metropolis)
+    return MetropolisStep(problem, [name], "asked for by steps=", scale=option.scale)
+
+
+def _refuse(name: str, option: options.StepOption, refusal: Refusal):  # noqa: ANN202
+    raise RefusedError(
+        f"steps={{'{name}': bk.{option}}} cannot be honoured: {refusal}. Leave the choice to the plan, or use bk.Slice()."
+    )

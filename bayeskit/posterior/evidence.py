@@ -1,0 +1,50 @@
+"""The log evidence of what is exact."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from bayeskit.errors import ImproperError, RefusedError
+from bayeskit.inference.plan import Plan
+
+
+class Evidence(float):
+    """A log evidence: a float that carries its standard error ``se``, 0 where it is exact."""
+
+    se: float
+
+    def __new__(cls, value: float, se: float = 0.0) -> Self:
+        """Make the number and keep its error."""
+        number = super().__new__(cls, value)
+        number.se = se
+        return number
+
+
+def log_evidence(plan: Plan) -> Evidence:
+    """Return the log evidence of a plan without sampled latents.
+
+    Raises
+    ------
+    ImproperError
+        Where a prior is improper: its constant is arbitrary, and so would the evidence be.
+    RefusedError
+        Where some latents are sampled.
+    """
+    problem = plan.problem
+    for name, latent in problem.latents.items():
+        if not latent.prior.distribution.is_proper and name not in plan.forward:
+            raise ImproperError(
+                f"The model has no evidence: the prior {latent.prior.distribution} of '{name}' is improper, so its "
+                "constant is arbitrary. Use a proper prior."
+            )
+    if plan.steps:
+        name = plan.sampled[0]
+        raise RefusedError(
+            f"The evidence has no closed form here: '{name}' is sampled ({plan.notes.get(name, 'by a sweep')}). "
+            "This version integrates exactly or not at all."
+        )
+    total = sum(component.log_evidence() for component in plan.exact)
+    for factor in problem.factors:
+        if not factor.variables & set(problem.latents):
+            total += float(factor.total(problem.env)[0])
+    return Evidence(total)
