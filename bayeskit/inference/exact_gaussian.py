@@ -57,9 +57,11 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
     for child in problem.children_of(name):
         if id(child) not in inside:
             return Refusal(f"'{name}' also has the child '{child.name}' outside the Gaussian block")
-    for bf in block.factors:
+    for bf in sorted(block.factors, key=lambda bf: bool(bf.factor.value.variables)):
         part = bf.precision.latent
         if bf.precision.kind == "matrix" or part is None:
+            if not bf.factor.value.variables:
+                return Refusal(f"'{name}' lies above the data: '{bf.factor.name}' ~ {bf.factor.distribution} has another scale")
             advice = f"a prior sd that is a known multiple of '{name}' would make it exact"
             return Refusal(f"'{bf.factor.name}' ~ {bf.factor.distribution} does not scale with '{name}'", advice)
         form = power_form(part, name)

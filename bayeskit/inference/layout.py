@@ -44,7 +44,7 @@ def _candidates(latents: Sequence[Latent]) -> Iterator[tuple[str, ...]]:
     for latent in latents:
         dims = latent.variable.dims
         for candidate in [dims, latent.prior.plates, *((d,) for d in dims)]:
-            if candidate and candidate not in seen:
+            if candidate and set(candidate) <= set(dims) and candidate not in seen:
                 seen.add(candidate)
                 yield candidate
 

@@ -16,7 +16,7 @@ from bayeskit.inference.augment import augment
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.exact import ExactComponent, exact_component
 from bayeskit.inference.steps import MetropolisStep, Step
-from bayeskit.inference.structure import components, forward_latents
+from bayeskit.inference.structure import components, forward_latents, without
 from bayeskit.inference.sweep_plan import plan_steps
 from bayeskit.model.problem import Problem
 
@@ -89,8 +89,9 @@ def make_plan(
     exact: list[ExactComponent] = []
     refusals: dict[str, str] = {}
     swept: list[str] = []
-    for names in components(problem, rest):
-        found = exact_component(problem, names) if method in ("auto", "exact") and not set(names) & set(asked) else None
+    informed = without(problem, forward)
+    for names in components(informed, rest):
+        found = exact_component(informed, names) if method in ("auto", "exact") and not set(names) & set(asked) else None
         if found is None or isinstance(found, Refusal):
             refusals |= {n: str(found) for n in names if found is not None}
             swept += names
@@ -119,9 +120,10 @@ def _with_sweep(
     if not swept:
         return Plan("exact", problem, problem, exact, [], forward, notes)
     if method == "metropolis":
-        step = _whole(problem, swept, asked, "asked for by method='metropolis'")
+        step = _whole(without(problem, forward), swept, asked, "asked for by method='metropolis'")
         return Plan("metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept})
-    working, mixed = augment(problem, swept)
+    informed = without(problem, forward)
+    working, mixed = augment(informed, swept)
     hidden = [n for n in working.latents if n not in problem.latents]
     found = plan_steps(working, [*swept, *hidden], asked)
     notes = notes | found.notes
@@ -129,7 +131,7 @@ def _with_sweep(
         notes[name] = notes[name] + f"; {text}" if name in notes else text
     if method == "auto" and found.nothing_conjugate and not asked:
         reason = f"nothing is conjugate: {found.first_reason}"
-        step = _whole(problem, swept, asked, reason)
+        step = _whole(informed, swept, asked, reason)
         return Plan(
             "metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept}, refusals
         )

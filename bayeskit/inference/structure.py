@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from bayeskit.expressions.linear import NotLinear, linear_form
 from bayeskit.inference.conjugacy import Refusal
@@ -28,6 +29,15 @@ def forward_latents(problem: Problem) -> list[str]:
     return [n for n in problem.latents if n in forward]
 
 
+def without(problem: Problem, forward: Collection[str]) -> Problem:
+    """Return the problem without the latents that are drawn forward: inference about the others need not see them."""
+    if not forward:
+        return problem
+    gone = {id(problem.latents[n].prior) for n in forward}
+    latents = {n: latent for n, latent in problem.latents.items() if n not in forward}
+    return replace(problem, latents=latents, factors=tuple(f for f in problem.factors if id(f) not in gone))
+
+
 def components(problem: Problem, names: Collection[str]) -> list[list[str]]:
     """Return the groups of latents that no factor or term of the density connects with another group."""
     parent = {n: n for n in names}
@@ -37,8 +47,7 @@ def components(problem: Problem, names: Collection[str]) -> list[list[str]]:
             n = parent[n]
         return n
 
-    forward = set(problem.latents) - set(names)
-    links = [f.variables for f in problem.factors if not f.value.variables & forward]
+    links = [f.variables for f in problem.factors]
     links += [e.variables for e in (*problem.potentials.values(), *problem.conditions.values())]
     for variables in links:
         members = [n for n in variables if n in parent]

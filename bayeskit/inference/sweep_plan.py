@@ -36,7 +36,7 @@ class SweepPlan:
 
     @property
     def nothing_conjugate(self) -> bool:
-        """Whether no step draws from a known conditional, and some latents had to go together."""
+        """Whether no step draws from a known conditional, and some latents go together."""
         blind = [isinstance(s, SliceStep | MetropolisStep) for s in self.steps]
         return bool(blind) and all(blind) and any(isinstance(s, MetropolisStep) for s in self.steps)
 
@@ -66,6 +66,7 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
         if step is not None:
             plan.steps.append(step)
             plan.notes[name] = step.label
+    joint = _join_scalars(problem, plan, joint)
     for i, block in enumerate(blocks):
         gaussian_step = GaussianStep(problem, block, scales.get(i, []))
         plan.steps.append(gaussian_step)
@@ -78,6 +79,19 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
         if name in plan.notes and name not in gaussian:
             plan.notes[name] += f"; not in a Gaussian block: {refusal}"
     return plan
+
+
+def _join_scalars(problem: Problem, plan: SweepPlan, joint: list[str]) -> list[str]:
+    """Move single numbers that meet in one child from steps of their own to the joint step: they are often correlated."""
+    single = {s.names[0]: s for s in plan.steps if isinstance(s, SliceStep) and s.joins}
+    numbers = {n for n in single if problem.latents[n].size == 1 and not problem.latents[n].prior.distribution.discrete}
+    moved: set[str] = set()
+    for factor in problem.factors_of(numbers):
+        meeting = factor.variables & (numbers | set(joint))
+        if len(meeting) > 1 and not factor.value.variables & meeting:
+            moved |= meeting & numbers
+    plan.steps = [s for s in plan.steps if s.names[0] not in moved]
+    return [n for n in problem.latents if n in moved or n in joint]
 
 
 def _connected(problem: Problem, gaussian: list[str]) -> list[list[str]]:
@@ -112,7 +126,7 @@ def _best_step(problem: Problem, name: str, plan: SweepPlan, joint: list[str]) -
     conditional = elementwise(problem, name)
     plan.first_reason = plan.first_reason or f"{update}"
     if isinstance(conditional, Elementwise):
-        return SliceStep(conditional, f"{update}")
+        return SliceStep(conditional, f"{update}", joins=True)
     joint.append(name)
     return None
 

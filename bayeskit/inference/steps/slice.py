@@ -18,8 +18,8 @@ Environment = Mapping[str, Array]
 class SliceStep:
     """Univariate slice sampling on the unconstrained scale; whole numbers by the unit step above each (Neal 2003)."""
 
-    def __init__(self, conditional: Elementwise, reason: str) -> None:
-        self.conditional = conditional
+    def __init__(self, conditional: Elementwise, reason: str, *, joins: bool = False) -> None:
+        self.conditional, self.joins = conditional, joins  # joins: may be moved into a joint step
         self.latent = conditional.latent
         self.names = (self.latent.name,)
         self.label = f"slice sampling: {reason}"
