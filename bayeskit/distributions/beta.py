@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, betainccinv, betaincinv, xlog1py, xlogy
+from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln, xlog1py, xlogy
 
 from bayeskit.distributions.base import Array, Distribution
 from bayeskit.distributions.domains import Parameter, nonnegative
@@ -54,10 +54,11 @@ class Beta(Distribution):
 
     def _log_prob(self, x: Array, alpha: Array, beta: Array) -> Array:
         with np.errstate(all="ignore"):
-            normaliser = log_beta(alpha, beta)
+            small = np.max(alpha, initial=0.0) < 50.0 and np.max(beta, initial=0.0) < 50.0
+            normaliser = betaln(alpha, beta) if small else log_beta(alpha, beta)
             result = xlogy(alpha - 1.0, x) + xlog1py(beta - 1.0, -x)
             result = result - np.where(np.isfinite(normaliser), normaliser, 0.0)
-            large = (alpha > LARGE_COUNT) & (beta > LARGE_COUNT)
+            large = False if small else (alpha > LARGE_COUNT) & (beta > LARGE_COUNT)
             if np.any(large):
                 result = np.where(large & (x > 0) & (x < 1), _log_prob_large(x, alpha, beta), result)
             return np.where((x >= 0) & (x <= 1), result, -np.inf)

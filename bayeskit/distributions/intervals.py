@@ -1,7 +1,7 @@
 """Narrowest intervals of unimodal families, for all cells at once.
 
 Let ``lo = Q(p)`` and ``hi = Q(p + prob)``. The width falls in p as long as the density at ``lo`` is below the density
-at ``hi``; for a unimodal density this changes once, so that bisection finds the narrowest interval. Comparing with
+at ``hi``; for a unimodal density this changes once, so that a bracketed root is the narrowest interval. Comparing with
 the two intervals at the edges covers monotone and bath-tub densities.
 """
 
@@ -63,25 +63,67 @@ def _in_chunks(
 
 
 def _narrowest(distribution: Distribution, prob: float, params: list[Array]) -> tuple[Array, Array]:
-    def ends(p: Array) -> tuple[Array, Array]:
-        return distribution._quantile(p, *params), distribution._quantile(np.minimum(p + prob, 1.0), *params)
+    def ends(tail: Array, values: list[Array]) -> tuple[Array, Array]:
+        return distribution._quantile(tail, *values), distribution._quantile(np.minimum(tail + prob, 1.0), *values)
 
-    # The lower tail is (1 - prob) * expit(t): bisecting t reaches tails far smaller than 1e-16.
+    # The lower tail is (1 - prob) * expit(t), so that tails far below 1e-16 are reached.
+    def tail(t: Array) -> Array:
+        return (1 - prob) / (1 + np.exp(-t))
+
+    def excess(t: Array, values: list[Array]) -> Array:
+        lower, upper = ends(tail(t), values)
+        return np.asarray(distribution._log_prob(lower, *values) - distribution._log_prob(upper, *values))
+
     size = np.shape(params[0]) if params else (1,)
-    low, high = np.full(size, -80.0), np.full(size, 40.0)
-    for _ in range(60):
-        middle = (low + high) / 2
-        lower, upper = ends((1 - prob) / (1 + np.exp(-middle)))
-        falling = distribution._log_prob(lower, *params) < distribution._log_prob(upper, *params)
-        low, high = np.where(falling, middle, low), np.where(falling, high, middle)
-    candidates = [ends((1 - prob) / (1 + np.exp(-high))), ends(np.zeros(size)), ends(np.full(size, 1 - prob))]
-    return _shortest(candidates)
+    root = _root(excess, params, np.full(size, -80.0), np.full(size, 40.0))
+    # The last of equals is taken: for a flat density the central interval, for a symmetric tub the lower one.
+    others = (np.full(size, 1 - prob), np.zeros(size), np.full(size, 0.5 * (1 - prob)))
+    return _shortest([ends(tail(root), params), *(ends(other, params) for other in others)])
+
+
+def _root(function: Callable[..., Array], params: list[Array], low: Array, high: Array) -> Array:
+    """Root of an increasing function in each cell; an end where there is none.
+
+    T. Chandrupatla's method (Advances in Engineering Software 28, 1997): inverse quadratic interpolation where it can
+    be trusted, else bisection. Cells that are done leave.
+    """
+    result = low.copy()
+    b, a = low.copy(), high.copy()
+    fb, fa = function(b, params), function(a, params)
+    result = np.where(fa <= 0, a, result)
+    # nan: the ends of the support are singular, so that only the edges are left to compare.
+    live = np.flatnonzero((fb < 0) & (fa > 0))
+    a, b, fa, fb = a[live], b[live], fa[live], fb[live]
+    params = [param[live] for param in params]
+    c, fc, step = a, fa, np.full(len(live), 0.5)
+    for _ in range(100):
+        if not len(live):
+            break
+        x = a + step * (b - a)
+        fx = function(x, params)
+        same = np.sign(fx) == np.sign(fa)
+        c, fc = np.where(same, a, b), np.where(same, fa, fb)
+        b, fb = np.where(same, b, a), np.where(same, fb, fa)
+        a, fa = x, fx
+        best = np.where(np.abs(fa) < np.abs(fb), a, b)
+        limit = 1e-11 * (1.0 + np.abs(best)) / np.abs(b - c)
+        done = (limit > 0.5) | (fx == 0) | np.isnan(fx)
+        result[live[done]] = best[done]
+        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+        trusted = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
+        quadratic = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+        step = np.where(trusted & np.isfinite(quadratic), np.clip(quadratic, limit, 1 - limit), 0.5)
+        keep = ~done
+        a, b, c, fa, fb, fc, step, live = (v[keep] for v in (a, b, c, fa, fb, fc, step, live))
+        params = [param[keep] for param in params]
+    result[live] = a
+    return result
 
 
 def _shortest(candidates: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     lower, upper = candidates[0]
     for other_lower, other_upper in candidates[1:]:
-        # Ties within rounding keep the edge: a monotone density starts at the end of its support.
+        # Ties within rounding: a monotone density starts at the end of its support exactly.
         better = other_upper - other_lower <= (upper - lower) * (1 + 1e-14)
         lower, upper = np.where(better, other_lower, lower), np.where(better, other_upper, upper)
     return lower, upper

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mean_and_variance"]
 
-_EDGES = -np.array([np.log(2.0), 1.5, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 700.0])
+_EDGES = -np.array([np.log(2.0), 1.5, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 650.0])
 _GAUSS = np.polynomial.legendre.leggauss(16)
 _CHUNK = 4096
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import betainc, betaincc, betaincinv, gammainc, gammaincc, gammainccinv, gammaincinv, gammaln
 
 from bayeskit.distributions.gammafunctions import log_beta
+from bayeskit.distributions.saddlepoint import log_poisson
 
 __all__ = [
     "betainc_inverse",
@@ -21,7 +22,8 @@ __all__ = [
     "log_gammaincc",
 ]
 
-_TERMS = 300
+# A bound on loops that end long before, but for shapes of 1e10 and more.
+_TERMS = 100_000
 # Below it a probability is near the least double: tails are taken, and inverted, in logs.
 _TINY = 1e-290
 _LOG_TINY = -667.0
@@ -64,6 +66,11 @@ def _where_it_underflows(direct: Any, exact: Callable[..., Any], *arguments: Any
     return result
 
 
+def _log_front(a: Any, x: Any) -> Any:
+    """Log of ``x**a exp(-x) / Gamma(a + 1)``, which does not cancel at large shapes."""
+    return log_poisson(a, x, np.log(x))
+
+
 def log_gammaincc(a: Any, x: Any) -> Any:
     """Log of the upper regularised incomplete gamma function.
 
@@ -87,9 +94,9 @@ def _upper_gamma(a: Any, x: Any) -> Any:
         d = 1.0 / (term * d + b)
         c = b + term / c
         h = h * c * d
-        if np.all(np.abs(c * d - 1.0) < 1e-15):
+        if not np.any(np.abs(c * d - 1.0) > 1e-15):  # nan, at infinite x, is done
             break
-    result = a * np.log(x) - x - gammaln(a) + np.log(h)
+    result = _log_front(a, x) + np.log(a) + np.log(h)
     return np.where((x == np.inf) | (a == 0), -np.inf, result)
 
 
@@ -110,9 +117,9 @@ def _lower_gamma(a: Any, x: Any) -> Any:
     for i in range(1, _TERMS):
         term = term * x / (a + i)
         total = total + term
-        if np.all(term < 1e-16 * total):
+        if not np.any(term > 1e-16 * total):
             break
-    return np.where(x > 0, a * np.log(x) - x - gammaln(a + 1.0) + np.log(total), -np.inf)
+    return np.where(x > 0, _log_front(a, x) + np.log(total), -np.inf)
 
 
 def log_betainc(a: Any, b: Any, x: Any, y: Any) -> Any:
@@ -133,7 +140,7 @@ def _lower_beta(a: Any, b: Any, x: Any) -> Any:
     for i in range(_TERMS):
         term = term * x * (a + b + i) / (a + 1.0 + i)
         total = total + term
-        if np.all(term < 1e-16 * total):
+        if not np.any(term > 1e-16 * total):
             break
     log_front = a * np.log(x) + b * np.log1p(-x) - np.log(a) - log_beta(a, b)
     return np.where(x > 0, log_front + np.log(total), -np.inf)
@@ -162,12 +169,12 @@ def gammaincc_inverse(a: Any, log_p: Any) -> Any:
     """
 
     def solve(target: Any, a: Any) -> Any:
-        x = -target
+        x = gammainccinv(a, _TINY)
         for _ in range(50):
             value = _upper_gamma(a, x)
-            step = (value - target) / np.exp((a - 1.0) * np.log(x) - x - gammaln(a) - value)
+            step = (value - target) / np.exp(_log_front(a, x) + np.log(a) - np.log(x) - value)
             x = np.maximum(x + step, 0.5 * x)
-            if np.all(np.abs(step) <= 1e-15 * x):
+            if not np.any(np.abs(step) > 1e-15 * x):
                 break
         return np.where(np.isneginf(target), np.inf, x)
 
@@ -185,9 +192,10 @@ def gammainc_inverse(a: Any, log_p: Any) -> Any:
 
     def solve(target: Any, a: Any) -> Any:
         def log_slope(y: Any) -> Any:
-            return a * y - np.exp(y) - gammaln(a)
+            return _log_front(a, np.exp(y)) + np.log(a)
 
-        return _from_below(target, (target + gammaln(a + 1.0)) / a, lambda y: _lower_gamma(a, np.exp(y)), log_slope)
+        start = _start(gammaincinv(a, _TINY), (target + gammaln(a + 1.0)) / a)
+        return _newton(target, start, lambda y: _lower_gamma(a, np.exp(y)), log_slope)
 
     return _invert(gammaincinv(a, np.exp(log_p)), log_p, solve, a)
 
@@ -207,18 +215,23 @@ def betainc_inverse(a: Any, b: Any, log_p: Any) -> Any:
         def log_slope(y: Any) -> Any:
             return a * y + (b - 1.0) * np.log1p(-np.exp(y)) - log_b
 
-        start = np.minimum((target + np.log(a) + log_b) / a, -1e-12)
-        return _from_below(target, start, lambda y: _lower_beta(a, b, np.exp(y)), log_slope)
+        start = _start(betaincinv(a, b, _TINY), (target + np.log(a) + log_b) / a)
+        return _newton(target, start, lambda y: _lower_beta(a, b, np.exp(y)), log_slope)
 
     return _invert(betaincinv(a, b, np.exp(log_p)), log_p, solve, a, b)
 
 
-def _from_below(target: Any, y: Any, log_tail: Callable[[Any], Any], log_slope: Callable[[Any], Any]) -> Any:
-    """Newton in y = log x for a log tail that is concave in y, from the leading term."""
+def _start(nearest: Any, leading: Any) -> Any:
+    """Log of the inverse at the least probability held; where that is zero, the leading term of the series."""
+    return np.where(nearest > 0, np.log(nearest), leading)
+
+
+def _newton(target: Any, y: Any, log_tail: Callable[[Any], Any], log_slope: Callable[[Any], Any]) -> Any:
+    """Newton in y = log x for a log tail that is concave in y: after one step it comes from below, monotonely."""
     for _ in range(50):
         value = log_tail(y)
         step = (target - value) / np.exp(log_slope(y) - value)
         y = np.minimum(y + np.where(np.isfinite(step), step, 0.0), 700.0)
-        if np.all(np.abs(step) <= 1e-15 * np.maximum(np.abs(y), 1.0)):
+        if not np.any(np.abs(step) > 1e-15 * np.maximum(np.abs(y), 1.0)):
             break
     return np.exp(y)

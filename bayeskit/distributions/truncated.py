@@ -93,6 +93,11 @@ class Truncated(Distribution):
         return self.base.discrete
 
     @property
+    def support(self) -> str:  # type: ignore[override]
+        """Where values of the base lie."""
+        return self.base.support
+
+    @property
     def joint_condition(self) -> str:  # type: ignore[override]
         """What the parameters must satisfy together."""
         own = f"{self.base.joint_condition}, and " if self.base.joint_condition else ""
@@ -161,7 +166,9 @@ class Truncated(Distribution):
             value = self._from_tail(np.log1p(-q), np.log(q), total, upper, low, high, own)
             if self.discrete:
                 value = truncated_counts.quantile(self.base, value, q, total, low, high, own)
-        return value
+        # The ends exactly, not through a tail and back.
+        least, greatest = self._bounds(*params)
+        return np.where(q <= 0, least, np.where(q >= 1, greatest, value))
 
     def _log_quantile(self, log_q: Any, *params: Any) -> Array:
         own, low, high = self._ends(params)
