@@ -166,8 +166,8 @@ class ExactGaussian:
             raise np.linalg.LinAlgError("rank deficient")
         sign = np.where(np.diagonal(R) < 0, -1.0, 1.0)
         R = R * sign[:, None] * scale
-        empty = np.zeros((1, 0, 0, 0))
-        return Factored(empty, np.zeros((1, 0, 0, r)), empty[..., 0], R[:r, :r].T[None].copy(), R[None, :r, r].copy())
+        none = np.zeros((1, 0, 0, max(r, 1)))  # no wide part
+        return Factored(none[..., :0], none[..., :r], none[..., 0], R[:r, :r].T[None].copy(), R[None, :r, r].copy())
 
     def _residuals(self, wide: Array, dense: Array) -> tuple[Array, Array]:
         """Return, by cell of the scale, the least sums of squares and the counts of rows."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
+from bayeskit.inference.augment import SUFFIX
 from bayeskit.inference.plan import Plan
 from bayeskit.inference.sweep_plan import MetropolisStep
 
 _WIDTH = 118
+_MIXING = re.compile(r"'(\w+?)_\d+" + SUFFIX + "'")
 
 
 def explain(plan: Plan) -> str:
     """Return the plan as text."""
     lines = [_headline(plan)]
     visible = {n: plan.notes[n] for n in plan.problem.latents if n in plan.notes}
-    visible |= {n: t for n, t in plan.notes.items() if n not in visible and "__mixing" not in n}
+    visible |= {n: t for n, t in plan.notes.items() if n not in visible and SUFFIX not in n}
     groups: dict[str, list[str]] = {}
     for name, note in visible.items():
         groups.setdefault(note, []).append(name)
@@ -26,7 +29,7 @@ def explain(plan: Plan) -> str:
         lines.append("Terms of m.factor and m.require are not renormalised in the evidence.")
     if plan.method != "exact":
         lines.append("Propriety not checked for what is sampled.")
-    return "\n".join(lines)
+    return _MIXING.sub(r"the mixing scales of '\1'", "\n".join(lines))
 
 
 def _headline(plan: Plan) -> str:
