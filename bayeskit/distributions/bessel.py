@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import Polynomial
-from scipy.special import gammaln, kve
+from scipy.special import gammaln, kve, roots_legendre
 
 __all__ = ["log_bessel_k", "log_bessel_k_ratio"]
 
@@ -23,18 +22,22 @@ __all__ = ["log_bessel_k", "log_bessel_k_ratio"]
 _LARGE = 100.0
 _HALF_LOG_HALF_PI = 0.22579135264472744
 # Gauss and Legendre's rule on 0..1.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
+_NODES, _WEIGHTS = roots_legendre(6)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
 
 
 def _debye_coefficients(terms: int) -> list[Any]:
     """Coefficients in w of ``U_k(p) / p**k`` with ``w = p**2``, highest first, by DLMF 10.41.9."""
-    p = Polynomial([0.0, 1.0])
-    u = Polynomial([1.0])
+    u = np.array([1.0])
     rows = []
     for k in range(1, terms + 1):
-        u = 0.5 * p**2 * (1 - p**2) * u.deriv() + ((1 - 5 * p**2) * u).integ() / 8
-        rows.append(u.coef[k::2][::-1].copy())
+        # Of a term c p**n: (1 - p**2) p**2 / 2 times its derivative, and the integral of (1 - 5 p**2) / 8 times it.
+        n = np.arange(len(u))
+        following = np.zeros(len(u) + 3)
+        following[1:-2] = u * (0.5 * n + 0.125 / (n + 1))
+        following[3:] -= u * (0.5 * n + 0.625 / (n + 3))
+        u = following
+        rows.append(u[k::2][::-1].copy())
     return rows
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import roots_legendre
 
 from bayeskit.distributions.domains import Array
 from bayeskit.distributions.gig_draws import curvature, drop, mode_of_log
@@ -18,7 +19,7 @@ from bayeskit.distributions.gig_draws import curvature, drop, mode_of_log
 __all__ = ["quantile", "tails"]
 
 _LEVELS = np.array([1e-8, 1e-4, 1e-2, 0.1, 0.5, 1.5, 3.0, 6.0, 11.0, 19.0, 29.0, 40.0])
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
+_NODES, _WEIGHTS = roots_legendre(12)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
 _CHUNK = 16384
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import roots_legendre
 
 from bayeskit.distributions.domains import Array
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["mean_and_variance"]
 
 _EDGES = -np.array([np.log(2.0), 1.5, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 650.0])
-_GAUSS = np.polynomial.legendre.leggauss(16)
+_GAUSS = roots_legendre(16)
 _CHUNK = 4096
 
 
