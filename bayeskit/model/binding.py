@@ -9,12 +9,15 @@ import numpy as np
 
 from bayeskit.errors import DataError
 from bayeskit.expressions import Constant, Expression, Variable
-from bayeskit.expressions.structure import Index, Scatter
-from bayeskit.model.checks import check_indices, check_numbers, check_parameters, check_support
-from bayeskit.model.labels import encode, resolve_labels
+from bayeskit.model.batches import Batch, merged_column
+from bayeskit.model.checks import check_finite, check_indices, check_numbers, check_parameters, check_support
+from bayeskit.model.constants import align_constants
+from bayeskit.model.dims import latent_dims, resolve_labels
+from bayeskit.model.labels import encode, together
+from bayeskit.model.missing import split_missing
 from bayeskit.model.problem import Factor, Latent, Observation, Problem
 from bayeskit.model.reading import Given, read_data
-from bayeskit.model.statements import IndexColumn, RandomVariable
+from bayeskit.model.statements import DataColumn, IndexColumn, RandomVariable
 
 if TYPE_CHECKING:
     from bayeskit.model.model import Model
@@ -22,264 +25,245 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-def bind(model: Model, batches: Sequence[Mapping[str, Given]], *, draw_observed: bool = False) -> Problem:
+def bind(model: Model, batches: Sequence[Mapping[str, Given]]) -> Problem:
     """Bind one or more batches of data to a model.
 
     The first batch holds everything the latents' priors need; each further one holds new observations of the same
-    latents. Dims that latents bear match by label, dims of data alone are the batch's own.
-
-    With ``draw_observed``, observed variables without data are unknowns, to be drawn forward.
+    latents. Dims that latents bear match by label, and new labels make new entries; dims of data alone are the batch's
+    own.
     """
-    return _Binder(model, draw_observed).bind(batches)
+    return _Binder(model, batches).bind()
 
 
 def read(model: Model, data: Any, more: Mapping[str, Any]) -> dict[str, Given]:
     """Read data for a model, refusing names it does not know."""
-    return read_data(data, more, {*model.columns, *model.random})
+    declared = {n: c.variable.dims for n, c in model.columns.items()} | {n: r.dims for n, r in model.random.items()}
+    return read_data(data, more, declared)
 
 
 class _Binder:
-    """The state of one binding; nothing of it outlives ``bind``."""
+    """The state of one binding; nothing of it outlives ``bind``.
 
-    def __init__(self, model: Model, draw_observed: bool) -> None:
-        self.model, self.draw_observed = model, draw_observed
+    Names bound without a batch's number are global: latents, and columns that hold a value for all labels. Each batch
+    says what its names stand for in ``Batch.names``; ``whole`` says it for priors, derived quantities and terms.
+    """
+
+    def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]]) -> None:
+        self.model, self.given = model, batches
+        self.shared = latent_dims(model)
+        self.coords: dict[str, Array] = {}
+        own: list[dict[str, Array]] = []
+        for given in batches:
+            known = {d: v for d, v in self.coords.items() if d in self.shared} if own else None
+            own.append(resolve_labels(model, given, known))
+            for d, labels in own[-1].items():
+                self.coords[d] = together(self.coords.get(d, labels), labels) if d in self.shared else (
+                    self.coords.get(d, labels)
+                )  # fmt: skip
+        self.batches = [Batch(n, labels, self.coords, self.shared) for n, labels in enumerate(own)]
+        self.whole = Batch(0, own[0] | self.coords, self.coords, self.shared)
         self.env: dict[str, Array] = {}
         self.latents: dict[str, Latent] = {}
         self.factors: list[Factor] = []
         self.observations: list[Observation] = []
-        self.derived: dict[str, Expression] = {}
-        self.terms: dict[str, Expression] = {}
         self.cell_labels: dict[str, dict[str, Array]] = {}
-        self.batch_coords: list[Mapping[str, Array]] = []
 
-    def bind(self, batches: Sequence[Mapping[str, Given]]) -> Problem:
-        model, first = self.model, batches[0]
-        unknown = [r for r in model.random.values() if not r.observed and r.name not in first]
-        latent_dims = {d for r in unknown for d in r.dims}
-        latent_dims |= {c.into for c in model.columns.values() if isinstance(c, IndexColumn)}
-        coords: dict[str, Array] = {}
-        for given in batches:
-            labels = resolve_labels(model, given, coords, latent_dims)
-            self.batch_coords.append(labels)
-            coords |= {d: v for d, v in labels.items() if d in latent_dims or d not in coords}
-        for number, given in enumerate(batches):
-            self._bind_batch(number, given, coords, latent_dims)
-        conditions = {n: e for n, e in self.terms.items() if model.terms[n].is_condition}
+    def bind(self) -> Problem:
+        model = self.model
+        for local, given in zip(self.batches, self.given, strict=True):
+            self._check_all_or_none(local, given)
+            for column in model.columns.values():
+                self._place_column(local, given, column)
+        self._merge_columns()
+        for local, given in zip(self.batches, self.given, strict=True):
+            self._place_random(local, given)
+        derived, terms = self._expressions()
         return Problem(
             model=model,
-            coords=coords,
+            coords=self.coords,
             env=self.env,
             latents=self.latents,
             factors=tuple(self.factors),
-            derived=self.derived,
-            potentials={n: e for n, e in self.terms.items() if n not in conditions},
-            conditions=conditions,
+            derived=derived,
+            potentials={n: e for n, e in terms.items() if not model.terms[n].is_condition},
+            conditions={n: e for n, e in terms.items() if model.terms[n].is_condition},
             observations=tuple(self.observations),
-            batch_coords=tuple(self.batch_coords),
+            batch_coords=tuple(local.labels for local in self.batches),
             cell_labels=self.cell_labels,
         )
 
-    # ---- one batch ----------------------------------------------------------------------------------------------
-    def _bind_batch(
-        self, number: int, given: Mapping[str, Given], coords: Mapping[str, Array], latent_dims: set[str]
-    ) -> None:
-        labels = dict(coords) if number == 0 else self.batch_coords[number]
-        local = _Batch(number, labels, {d: len(v) for d, v in labels.items()})
-        self._place_columns(local, given)
-        if number:
-            self._localise(local, coords, latent_dims)
-        observed = [r for r in self.model.random.values() if r.observed]
-        absent = [r.name for r in observed if r.name not in given]
-        if absent and len(absent) < len(observed) and not self.draw_observed:
+    # ---- columns ------------------------------------------------------------------------------------------------
+    def _check_all_or_none(self, local: Batch, given: Mapping[str, Given]) -> None:
+        random = self.model.random.values()
+        absent = [r.name for r in random if r.observed and r.name not in given]
+        present = [r.name for r in random if r.observed and r.name in given]
+        if absent and (present or local.number):
+            got = ", ".join(f"'{n}'" for n in present) or "none"
             raise DataError(
-                f"The observed variable '{absent[0]}' must have data. Got data for "
-                f"{sorted(r.name for r in observed if r.name in given)} only. Give all observations, or none for the prior."
+                f"The observed variable '{absent[0]}' must have data. Got data for {got} only. "
+                "Give all observations, or none at all for the prior."
             )
-        for statement in self.model.random.values():
-            if statement.name in given:
-                self._place_observation(local, statement, given[statement.name])
-            elif (number == 0 and not statement.observed) or (statement.observed and self.draw_observed):
-                self._place_latent(local, statement)
-        if number == 0:
-            visible = {*self.env, *self.latents}
-            for derivation in self.model.derivations.values():
-                expression = derivation.expression.substitute(local.names)
-                if expression.variables <= visible:
-                    self.derived[derivation.name] = expression
-            for term in self.model.terms.values():
-                self.terms[term.name] = term.expression.substitute(local.names)
-        check_indices(self.factors, list(self.derived.items()), self.env)
+        known = [r.name for r in random if not r.observed and r.name in given]
+        if known and local.number:
+            raise DataError(
+                f"Data of an update must be new observations. Got a value for the latent '{known[0]}'. "
+                "Give it to condition, before any update."
+            )
 
-    def _place_columns(self, local: _Batch, given: Mapping[str, Given]) -> None:
-        for name, column in self.model.columns.items():
-            if name not in given:
-                if local.number and self._fits_again(local, column.variable):
-                    continue
-                if not self._is_needed(name, given):
-                    continue
+    def _place_column(self, local: Batch, given: Mapping[str, Given], column: DataColumn | IndexColumn) -> None:
+        name, variable = column.name, column.variable
+        if name not in given:
+            if local.number and self._holds_again(local, variable):
+                local.localise(variable)
+            elif self._is_needed(name, given):
                 raise DataError(
-                    f"The data '{name}' must be given to condition. Got {sorted(given) or 'nothing'}. "
-                    f'Add "{name}": values with dims {column.variable.dims or "none"}.'
+                    f"The data '{name}' must be given. Got {', '.join(repr(n) for n in sorted(given)) or 'nothing'}. "
+                    f"Add '{name}' to the data, with {f'dims {variable.dims}' if variable.dims else 'one number'}."
                 )
-            value = given[name]
-            if isinstance(column, IndexColumn):
-                codes = encode(name, value.values, local.labels[column.into])
-                array = check_numbers(name, Given(codes, value.dims, value.coords), column.variable.dims, local)
-                if np.isnan(array).any():
-                    raise DataError(
-                        f"The index '{name}' must be known everywhere. Got {int(np.isnan(array).sum())} unknown labels. "
-                        "Give unknown labels a prior: m.latent(..., bk.Categorical(...))."
-                    )
-                array = array.astype(np.int64)
-            else:
-                array = check_numbers(name, value, column.variable.dims, local)
-                if not np.isfinite(array).all():
-                    raise DataError(
-                        f"The data '{name}' must be finite. Got {int((~np.isfinite(array)).sum())} NaN or infinite "
-                        "values. Missing numbers need a distribution: declare them with m.observed."
-                    )
-            self._bind_name(local, column.variable, array)
+            return
+        value = given[name]
+        if isinstance(column, IndexColumn):
+            value = Given(encode(name, value.values, local.labels[column.into]), value.dims, value.coords)
+            advice = "Unknown labels need a prior: m.observed with bk.Categorical makes them latent."
+        else:
+            advice = "Missing numbers need a distribution: declare them with m.observed."
+        array = check_numbers(name, value, variable.dims, local)
+        check_finite(name, array, advice)
+        self._bind_name(local, variable.name, array)
+
+    def _holds_again(self, local: Batch, variable: Variable) -> bool:
+        """Whether a column of an earlier batch serves this one too: it bears dims of latents alone."""
+        earlier = any(variable.name in g for g in self.given[: local.number])
+        return earlier and set(variable.dims) <= self.shared and variable.into not in local.codes
 
     def _is_needed(self, name: str, given: Mapping[str, Given]) -> bool:
         """Whether anything that will be in the problem depends on a column."""
-        prior_only = not self.draw_observed and not any(r.observed and r.name in given for r in self.model.random.values())
-        users = [e for r in self.model.random.values() if not (r.observed and prior_only) for e in r.parameters]
+        random = self.model.random.values()
+        prior_only = not any(r.observed and r.name in given for r in random)
+        users = [e for r in random if not (r.observed and prior_only) for e in r.parameters]
         users += [t.expression for t in self.model.terms.values()]
         if not prior_only:
             users += [d.expression for d in self.model.derivations.values()]
         return any(name in e.variables for e in users)
 
-    def _fits_again(self, local: _Batch, variable: Variable) -> bool:
-        """Whether an earlier batch's column serves a later one: it has the dims of latents alone, unchanged."""
-        before = self.env.get(variable.name)
-        return before is not None and before.shape[1:] == tuple(local.sizes.get(d, -1) for d in variable.dims)
+    def _bind_name(self, local: Batch, name: str, array: Array) -> None:
+        statement = self.model.columns.get(name) or self.model.random[name]
+        self.env[local.bound_name(statement.variable, array)] = array[np.newaxis]
 
-    def _bind_name(self, local: _Batch, variable: Variable, array: Array) -> None:
-        name = variable.name if local.number == 0 else f"{variable.name}@{local.number}"
-        self.env[name] = array[np.newaxis]
-        if local.number:
-            integer = array.dtype.kind in "iu"
-            local.names[variable.name] = Variable(name, variable.dims, integer=integer, into=variable.into)
-
-    def _localise(self, local: _Batch, coords: Mapping[str, Array], latent_dims: set[str]) -> None:
-        """In a batch that bears some labels of a latent's dim only, read the latent at those labels."""
-        moved = {
-            d: Constant(encode(d, local.labels[d], coords[d]).astype(np.int64), (d,))
-            for d in latent_dims
-            if d in local.labels and not np.array_equal(local.labels[d], coords[d])
-        }
-        for name, latent in self.latents.items():
-            here = {d: c for d, c in moved.items() if d in latent.variable.dims}
-            if here:
-                local.names[name] = Index(latent.variable, here)
+    def _merge_columns(self) -> None:
+        """Columns that priors need, or later batches without them, from the batches that brought their labels."""
+        users = [e for r in self.model.random.values() if not r.observed for e in r.parameters]
+        users += [d.expression for d in self.model.derivations.values()]
+        users += [t.expression for t in self.model.terms.values()]
+        wanted = {n for e in users for n in e.variables} | {n for b in self.batches for n in b.reused}
+        for name, column in self.model.columns.items():
+            if name in wanted and name not in self.env and any(name in g for g in self.given):
+                self.env[name] = merged_column(column, self.batches, self.env, self.coords)[np.newaxis]
 
     # ---- random variables ---------------------------------------------------------------------------------------
-    def _factor(self, local: _Batch, statement: RandomVariable, value: Expression) -> Factor:
-        sizes = local.sizes
-        unsized = [d for d in (*statement.dims, *(d for lay in statement.layouts for d in lay)) if d not in sizes]
-        if unsized:
-            raise DataError(
-                f"The size of the dim '{unsized[0]}' of '{statement.name}' must be known. Got no data that bear it. "
-                f'Give its labels: bk.Model(coords={{"{unsized[0]}": [...]}}).'
-            )
-        parameters = tuple(p.substitute(local.names) for p in statement.parameters)
+    def _place_random(self, local: Batch, given: Mapping[str, Given]) -> None:
+        for statement in self.model.random.values():
+            if statement.name in given:
+                self._place_observation(local, statement, given[statement.name])
+            elif statement.observed:
+                continue
+            elif local.number == 0:
+                self._place_latent(statement)
+            if not statement.observed:
+                local.localise(statement.variable)
+
+    def _factor(self, local: Batch, statement: RandomVariable, value: Expression) -> Factor:
+        for d in dict.fromkeys(d for lay in (statement.dims, *statement.layouts) for d in lay):
+            if d not in local.labels:
+                raise DataError(
+                    f"The size of the dim '{d}' of '{statement.name}' must be known. Got no data that bear it. "
+                    f'Give its labels: bk.Model(coords={{"{d}": [...]}}).'
+                )
+        parameters = []
+        for written in statement.parameters:
+            parameters.append(self._align(statement.name, written, local).substitute(local.names))
+            unknown = sorted(parameters[-1].variables - self.env.keys() - self.latents.keys())
+            if unknown:
+                raise DataError(
+                    f"'{unknown[0]}', on which '{statement.name}' depends, must have a value for every label. "
+                    "Got none. Give its data too."
+                )
         return Factor(
-            statement.name, statement.distribution, value, parameters, statement.layouts, statement.plates,
-            statement.event, sizes,
+            statement.name, statement.distribution, value, tuple(parameters), statement.layouts, statement.plates,
+            statement.event, local.sizes,
         )  # fmt: skip
 
-    def _place_latent(self, local: _Batch, statement: RandomVariable) -> None:
-        name, variable = statement.name, statement.variable
-        if local.number:
-            name = f"{name}@{local.number}"
-            variable = Variable(name, variable.dims, integer=variable.integer, into=variable.into)
-            local.names[statement.name] = variable
-        factor = self._factor(local, statement, variable)
-        check_parameters(factor, self.env)
-        shape = tuple(local.sizes[d] for d in statement.dims)
-        self.latents[name] = Latent(name, variable, shape, factor)
+    def _align(self, name: str, written: Expression, local: Batch) -> Expression:
+        first = {d: v for d, v in self.batches[0].labels.items() if d in self.shared}
+        return align_constants(name, written, local.labels, first)
+
+    def _place_latent(self, statement: RandomVariable) -> None:
+        factor = self._factor(self.whole, statement, statement.variable)
+        self._check_expressions(statement, self.whole)
+        check_parameters(factor, self.env, self.whole)
+        shape = tuple(len(self.coords[d]) for d in statement.dims)
+        self.latents[statement.name] = Latent(statement.name, statement.variable, shape, factor)
         self.factors.append(factor)
 
-    def _place_observation(self, local: _Batch, statement: RandomVariable, given: Given) -> None:
-        value = given
-        if statement.variable.into is not None and given.values.dtype.kind in "OUS":
-            codes = encode(statement.name, given.values, local.labels[statement.variable.into])
-            value = Given(codes, given.dims, given.coords)
-        array = check_numbers(statement.name, value, statement.dims, local)
+    def _check_expressions(self, statement: RandomVariable, local: Batch) -> None:
+        for written in statement.parameters:
+            check_indices(statement.name, written, self.env, local)
+
+    def _place_observation(self, local: Batch, statement: RandomVariable, given: Given) -> None:
+        array = check_numbers(statement.name, _as_codes(local, statement, given), statement.dims, local)
         open_ = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
         if open_.any() and not statement.observed:
-            raise DataError(f"The value given for the latent '{statement.name}' must be complete. Got NaN.")
-        if np.isinf(array).any():
-            raise DataError(f"The values of '{statement.name}' must be finite. Got {int(np.isinf(array).sum())} infinite.")
+            check_finite(statement.name, array, "A latent is known as a whole or not at all.")
+        check_finite(statement.name, array, "Write a missing entry as NaN.", missing_allowed=True)
+        if not statement.distribution.discrete:
+            array = array.astype(float, copy=False)
+        self._check_expressions(statement, local)
         whole = self._factor(local, statement, Constant(array, statement.dims))
-        check_parameters(whole, self.env)
+        check_parameters(whole, self.env, local)
         check_support(whole, self.env, open_, local.labels)
         if open_.any():
             self._place_partly(local, statement, whole, array, open_)
         else:
-            if statement.distribution.discrete:
+            if statement.distribution.discrete and array.dtype.kind == "f":
                 array = array.astype(np.int64)
-            whole = self._factor(local, statement, Constant(array, statement.dims))
-            self._bind_name(local, statement.variable, array)
+                whole = self._factor(local, statement, Constant(array, statement.dims))
+            self._bind_name(local, statement.name, array)
             self.factors.append(whole)
         self.observations.append(Observation(statement.name, whole, array, open_))
 
-    def _place_partly(
-        self, local: _Batch, statement: RandomVariable, whole: Factor, array: Array, open_: Array
-    ) -> None:
+    def _place_partly(self, local: Batch, statement: RandomVariable, whole: Factor, array: Array, open_: Array) -> None:
         """Split an observation with missing entries into its known cells and a latent for the open ones."""
-        suffix = "" if local.number == 0 else f"_{local.number}"
-        name, dim = f"{statement.name}_missing{suffix}", f"{statement.name}_missing{suffix}_cell"
-        cells = np.flatnonzero(open_)
-        discrete = statement.distribution.discrete
-        unknown = Variable(name, (dim,), owner=self.model, integer=discrete, into=statement.variable.into)
-        filled = np.where(open_, 0, array)
-        known = filled.astype(np.int64) if discrete else filled
-        scatter = Scatter(statement.name, known, statement.dims, cells, unknown)
-        places = np.unravel_index(cells, array.shape)
-        self.cell_labels[dim] = {
-            d: local.labels[d][p] for d, p in zip(statement.dims, places, strict=True)
-        }
-        self.batch_coords[0] = {**self.batch_coords[0], dim: np.arange(len(cells))}
-        local.names[statement.name] = scatter
-        if statement.event:
-            if statement.distribution.family != "MvNormal":
-                raise DataError(
-                    f"'{statement.name}' ~ {statement.distribution.family} must be observed whole. Got {len(cells)} "
-                    "missing entries; part of a vector can be missing for MvNormal only."
-                )
-            prior = self._factor(local, statement, scatter)
-            self.factors.append(prior)
-        else:
-            if len(cells) < array.size:
-                self.factors.append(_at_cells(whole, np.flatnonzero(~open_), f"{statement.name}_cell", known))
-            prior = _at_cells(whole, cells, dim, unknown)
-            self.factors.append(prior)
-        self.latents[name] = Latent(name, unknown, (len(cells),), prior, missing_from=statement.name)
+        split = split_missing(local, statement, whole, array, open_, self.model)
+        self.factors += split.factors
+        self.latents[split.latent.name] = split.latent
+        self.cell_labels[split.dim] = split.cell_labels
+        self.coords[split.dim] = np.arange(split.latent.size)
+        local.names[statement.name] = split.completed
+        if local.number == 0:
+            self.whole.names[statement.name] = split.completed
+
+    # ---- derived quantities and terms ---------------------------------------------------------------------------
+    def _expressions(self) -> tuple[dict[str, Expression], dict[str, Expression]]:
+        """What of the derived quantities and the terms can be computed: all, or where nothing is observed, some."""
+        derived: dict[str, Expression] = {}
+        terms: dict[str, Expression] = {}
+        stated = [(d.name, d.expression, derived) for d in self.model.derivations.values()]
+        stated += [(t.name, t.expression, terms) for t in self.model.terms.values()]
+        for name, written, found in stated:
+            check_indices(name, written, self.env, self.whole)
+            aligned = self._align(name, written, self.whole).substitute(self.whole.names)
+            if aligned.variables <= self.env.keys() | self.latents.keys():
+                found[name] = aligned
+        return derived, terms
 
 
-def _at_cells(factor: Factor, cells: Array, dim: str, value: Array | Variable) -> Factor:
-    """Return a factor at some cells of its plates, in long form along one dim."""
-    places = dict(zip(factor.plates, np.unravel_index(cells, factor.shape), strict=True))
-
-    def pick(expression: Expression) -> Expression:
-        here = {d: Constant(p, (dim,)) for d, p in places.items() if d in expression.dims}
-        return Index(expression, here) if here else expression
-
-    def lay(layout: tuple[str, ...]) -> tuple[str, ...]:
-        return (dim, *(d for d in layout if d not in factor.plates))
-
-    sizes = {**factor.sizes, dim: len(cells)}
-    here = value if isinstance(value, Variable) else Constant(value.ravel()[cells], (dim,))
-    return Factor(
-        factor.name, factor.distribution, here, tuple(pick(p) for p in factor.parameters),
-        tuple(lay(x) for x in factor.layouts), (dim,), (), sizes,
-    )  # fmt: skip
-
-
-class _Batch:
-    """One batch while it is bound: its labels, sizes, and what its names stand for."""
-
-    def __init__(self, number: int, labels: Mapping[str, Array], sizes: dict[str, int]) -> None:
-        self.number, self.labels, self.sizes = number, labels, sizes
-        self.names: dict[str, Expression] = {}
+def _as_codes(local: Batch, statement: RandomVariable, given: Given) -> Given:
+    """Turn labels of a categorical variable into codes; where its dim has no labels they are codes already."""
+    into = statement.variable.into
+    if into is None or into not in local.labels:
+        return given
+    labels = local.labels[into]
+    by_label = given.values.dtype.kind in "OU"
+    if by_label or (labels.dtype.kind in "biu" and not np.array_equal(labels, np.arange(len(labels)))):
+        return Given(encode(statement.name, given.values, labels), given.dims, given.coords)
+    return given

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+import re
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 from bayeskit.errors import DataError, ParameterError, SupportError
-from bayeskit.expressions import Expression
-from bayeskit.expressions.nodes import Constant
+from bayeskit.expressions import Constant, Expression
 from bayeskit.expressions.printing import print_number
 from bayeskit.expressions.structure import Index
+from bayeskit.model.labels import keys, must_be_unique
 from bayeskit.model.problem import Factor
 from bayeskit.model.reading import Given
 
@@ -21,44 +22,57 @@ Array = np.ndarray
 class Sized(Protocol):
     """What a check knows of a batch of data."""
 
-    labels: Mapping[str, Array]
+    labels: dict[str, Array]
     sizes: dict[str, int]
+    names: dict[str, Expression]
 
 
+# ---- values -----------------------------------------------------------------------------------------------------
 def check_numbers(name: str, given: Given, dims: tuple[str, ...], local: Sized) -> Array:
-    """Return numbers laid along the declared dims, in the order of the labels."""
+    """Return numbers laid along the declared dims, in the order of the labels; the array is a copy."""
     array = given.values
+    if array.size == 0:
+        raise DataError(
+            f"The values of '{name}' must not be empty. Got an array of shape {array.shape}. "
+            "Condition on nothing with m.condition({})."
+        )
     if array.dtype.kind not in "biuf":
-        bad = next((v for v in array.ravel().tolist() if not isinstance(v, int | float)), array.ravel()[0])
-        raise DataError(f"The values of '{name}' must be numbers. Got {bad!r}. Declare labels with m.index.")
-    if array.dtype.kind == "b":
-        array = array.astype(np.int64)
-    elif array.dtype.kind == "f":
-        array = array.astype(float, copy=False)
-    else:
-        array = array.astype(np.int64, copy=False)
+        bad = next(v for v in array.ravel().tolist() if not isinstance(v, int | float))
+        raise DataError(
+            f"The values of '{name}' must be numbers. Got {bad!r}. Declare a column of labels with m.index."
+        )
     if given.dims is not None:
         if set(given.dims) != set(dims):
-            raise DataError(f"The dims of '{name}' must be {dims or 'none'}. Got {given.dims or 'none'}.")
+            raise DataError(
+                f"The dims of '{name}' must be {dims or 'none'}. Got {given.dims or 'none'}. "
+                "Rename them, or declare the others in the model."
+            )
         array = array.transpose([given.dims.index(d) for d in dims])
     if array.ndim != len(dims):
         raise DataError(
             f"The values of '{name}' must have {_dims_text(dims)}. Got an array of shape {array.shape}. "
             "Declare its dims in the model, or reshape it."
         )
-    if array.size == 0:
-        raise DataError(f"The values of '{name}' must not be empty. Got shape {array.shape}.")
     for axis, dim in enumerate(dims):
-        labels = local.labels[dim]
-        own = given.coords.get(dim)
+        labels, own = local.labels[dim], given.coords.get(dim)
         if own is not None and not np.array_equal(own, labels):
             array = _reordered(name, array, axis, dim, own, labels)
         if array.shape[axis] != len(labels):
             raise DataError(
                 f"The values of '{name}' along '{dim}' must be {len(labels)}, one for each label. "
-                f"Got {array.shape[axis]}."
+                f"Got {array.shape[axis]}. Check which rows are meant, or the labels of the dim."
             )
-    return np.ascontiguousarray(array)
+    return np.array(array, dtype=float if array.dtype.kind == "f" else np.int64, order="C")
+
+
+def check_finite(name: str, array: Array, advice: str, *, missing_allowed: bool = False) -> None:
+    """Refuse infinite numbers, and NaN where no distribution stands behind it."""
+    bad = np.isinf(array) if missing_allowed else ~np.isfinite(array)
+    if bad.any():
+        raise DataError(
+            f"The values of '{name}' must be finite. Got {int(bad.sum())} of {array.size} that are "
+            f"{'infinite' if np.isinf(array[bad]).all() else 'NaN or infinite'}. {advice}"
+        )
 
 
 def _dims_text(dims: tuple[str, ...]) -> str:
@@ -66,55 +80,88 @@ def _dims_text(dims: tuple[str, ...]) -> str:
 
 
 def _reordered(name: str, array: Array, axis: int, dim: str, own: Array, labels: Array) -> Array:
-    place = {v: i for i, v in enumerate(own.tolist())}
-    missing = [v for v in labels.tolist() if v not in place]
+    must_be_unique(name, dim, own)
+    place = {v: i for i, v in enumerate(keys(own))}
+    missing = [v for v in keys(labels) if v not in place]
     if missing:
-        raise DataError(f"The values of '{name}' along '{dim}' must cover every label. Got none for {missing[0]!r}.")
-    return np.take(array, [place[v] for v in labels.tolist()], axis=axis)
+        raise DataError(
+            f"The values of '{name}' along '{dim}' must cover every label. Got none for {missing[0]!r}. "
+            "Give NaN where an observation is missing, or leave the label out everywhere."
+        )
+    return np.take(array, [place[v] for v in keys(labels)], axis=axis)
 
 
-def check_parameters(factor: Factor, env: Mapping[str, Array]) -> None:
+# ---- parameters -------------------------------------------------------------------------------------------------
+def check_parameters(factor: Factor, env: Mapping[str, Array], local: Sized) -> None:
     """Refuse parameters that are computed from data alone and lie outside their domain."""
-    for parameter, expression in zip(factor.distribution.parameters, factor.parameters, strict=True):
-        if isinstance(expression, Constant) or not expression.variables <= env.keys():
+    family = factor.distribution
+    arrays = _known_parameters(factor, env)
+    for number, (parameter, expression) in enumerate(zip(family.parameters, factor.parameters, strict=True)):
+        value = arrays.get(parameter.name)
+        if value is None or isinstance(expression, Constant):
             continue
-        value = expression.evaluate(env)
-        event = parameter.event_ndim
-        bad = np.asarray(parameter.invalid(value)) if value.ndim > event else np.zeros(1, dtype=bool)
+        bad = np.asarray(parameter.invalid(value))
         if bad.any():
-            got = value[np.unravel_index(int(np.argmax(bad)), bad.shape)]
+            place = np.unravel_index(int(np.argmax(bad)), bad.shape)
+            where = _at(factor.plates, place[1:], local.labels, value.shape[1:])
+            name, text = parameter.name, parameter.domain.text
+            stated = list(family.given)[number] if len(family.given) == len(family.parameters) else name
+            if stated != name and isinstance(
+                family.given[stated], Expression
+            ):  # say it as the user did: tau, not sigma
+                name, expression = stated, family.given[stated]
+                text = family.alternatives[stated][1].domain.text
+                with np.errstate(all="ignore"):
+                    value = factor._aligners[number](expression.substitute(local.names).evaluate(env))
             raise ParameterError(
-                f"The parameter {parameter.name} = {expression} of '{factor.name}' ~ {factor.distribution.family} "
-                f"must be {parameter.domain.text}. Got {print_number(got)}. Check the data it is computed from."
+                f"The parameter {name} = {expression} of '{factor.name}' ~ {family.family} must be {text}. "
+                f"Got {print_number(value[place])}{where}. Check the data it is computed from."
+            )
+    if len(arrays) == len(family.parameters) and family.joint_condition:
+        values = [arrays[p.name] for p in family.parameters]
+        if np.any(family._joint_invalid(*values)):
+            raise ParameterError(
+                f"The parameters of '{factor.name}' ~ {family} must satisfy {family.joint_condition}. "
+                "Got data that break it. Check the data they are computed from."
             )
 
 
+def _known_parameters(factor: Factor, env: Mapping[str, Array]) -> dict[str, Array]:
+    """Parameters that need no latent, by name, laid along plates and event."""
+    with np.errstate(all="ignore"):
+        return {
+            p.name: lay(e.evaluate(env))
+            for p, e, lay in zip(factor.distribution.parameters, factor.parameters, factor._aligners, strict=True)
+            if e.variables <= env.keys()
+        }
+
+
+def _at(dims: tuple[str, ...], place: tuple, labels: Mapping[str, Array], shape: tuple[int, ...]) -> str:
+    """Say at which labels a cell lies; an axis of size 1 stands for the whole dim."""
+    parts = [
+        f"{d}={keys(labels[d][i : i + 1])[0]!r}"
+        for d, i, size in zip(dims, place, shape, strict=False)
+        if d in labels and (size > 1 or len(labels[d]) == 1)
+    ]
+    return " at " + ", ".join(parts) if parts else ""
+
+
+# ---- supports ---------------------------------------------------------------------------------------------------
 def check_support(factor: Factor, env: Mapping[str, Array], missing: Array, labels: Mapping[str, Array]) -> None:
     """Refuse observations outside the support of their distribution, as far as known parameters tell."""
-    known = {
-        p.name: e.evaluate(env)
-        for p, e in zip(factor.distribution.parameters, factor.parameters, strict=True)
-        if e.variables <= env.keys()
-    }
+    known = _known_parameters(factor, env)
     arrays = [
-        lay(known[p.name]) if p.name in known else _stand_in(p.event_ndim, factor)
-        for lay, p in zip(factor._aligners, factor.distribution.parameters, strict=True)
-    ]
+        known[p.name] if p.name in known else np.full((1,) * (1 + len(factor.plates) + p.event_ndim), np.nan)
+        for p in factor.distribution.parameters
+    ]  # NaN, which bounds nothing, stands for a parameter that is not known yet
     x = factor.value_array(env)
+    if factor.event:
+        missing = missing.any(axis=tuple(range(len(factor.plates), missing.ndim)))
     with np.errstate(all="ignore"):
-        outside = _outside(factor, np.where(missing, 0.0, x) if missing.any() and factor.event else x, arrays)
-    outside = np.broadcast_to(outside, (1, *factor.shape))[0]
-    if not factor.event:
-        outside = outside & ~missing
-    elif missing.any():
-        outside = outside & ~missing.any(axis=tuple(range(len(factor.plates), missing.ndim)))
+        outside = _outside(factor, x, arrays)
+    outside = np.broadcast_to(outside, (1, *factor.shape))[0] & ~missing
     if outside.any():
         raise SupportError(_support_message(factor, x[0], outside, known, labels))
-
-
-def _stand_in(event_ndim: int, factor: Factor) -> Array:
-    """Return what stands for a parameter that is not known yet: NaN, which bounds nothing."""
-    return np.full((1,) * (1 + len(factor.plates) + event_ndim), np.nan)
 
 
 def _outside(factor: Factor, x: Array, arrays: list[Array]) -> Array:
@@ -122,9 +169,9 @@ def _outside(factor: Factor, x: Array, arrays: list[Array]) -> Array:
     if factor.event:
         return np.asarray(distribution._outside(x, *arrays))
     lower, upper = distribution._bounds(*arrays)
-    lower = np.where(np.isnan(lower), -np.inf, lower)
-    upper = np.where(np.isnan(upper), np.inf, upper)
-    outside = (x < lower) | (x > upper)
+    outside = (x < lower) | (x > upper)  # a comparison with NaN does not hold
+    if distribution.support_text == "the positive numbers":
+        outside |= x <= 0
     return outside | (x != np.floor(x)) if distribution.discrete else outside
 
 
@@ -132,39 +179,37 @@ def _support_message(
     factor: Factor, x: Array, outside: Array, known: Mapping[str, Array], labels: Mapping[str, Array]
 ) -> str:
     place = np.unravel_index(int(np.argmax(outside)), outside.shape)
-    where = ", ".join(f"{d}={labels[d][i]!r}" for d, i in zip(factor.plates, place, strict=True) if d in labels)
-    details = []
-    for p, e in zip(factor.distribution.parameters, factor.parameters, strict=True):
-        if p.name in known and not isinstance(e, Constant) and p.event_ndim == 0:
-            lay = factor._aligners[[q.name for q in factor.distribution.parameters].index(p.name)]
-            value = np.broadcast_to(lay(known[p.name])[0], factor.shape)[place]
-            details.append(f"{e} is {print_number(value)}")
-    got = print_number(x[place])
+    family = factor.distribution
+    bounding = re.findall(r"\w+", family.support_text)
+    details = [
+        f"{e} is {print_number(np.broadcast_to(known[p.name][0], factor.shape)[place])}"
+        for p, e in zip(family.parameters, factor.parameters, strict=True)
+        if p.name in bounding and p.name in known and not isinstance(e, Constant) and p.event_ndim == 0
+    ]
     return (
-        f"'{factor.name}' ~ {factor.distribution} must lie in {factor.distribution.support_text}. "
-        f"Got {got}{' at ' + where if where else ''}{', where ' + ', '.join(details) if details else ''}."
+        f"'{factor.name}' ~ {family} must lie in {family.support_text}. Got {print_number(x[place])}"
+        f"{_at(factor.plates, place, labels, factor.shape)}{', where ' + ', '.join(details) if details else ''}."
     )
 
 
-def check_indices(
-    factors: Iterable[Factor], named: Iterable[tuple[str, Expression]], env: Mapping[str, Array]
-) -> None:
-    """Refuse index columns computed from data that point outside their table."""
-    for factor in factors:
-        for expression in factor.parameters:
-            _check_indices(factor.name, expression, env, factor.sizes)
-
-
-def _check_indices(name: str, node: Expression, env: Mapping[str, Array], sizes: Mapping[str, int]) -> None:
+# ---- indices ----------------------------------------------------------------------------------------------------
+def check_indices(name: str, node: Expression, env: Mapping[str, Array], local: Sized) -> None:
+    """Refuse indices computed from data that point outside their table."""
     if isinstance(node, Index):
-        for dim, i in node.indices.items():
-            if i.variables <= env.keys() and dim in sizes:
-                codes: Any = i.evaluate(env)
-                if not np.all(codes == np.floor(codes)) or codes.min() < 0 or codes.max() >= sizes[dim]:
-                    bad = codes[(codes != np.floor(codes)) | (codes < 0) | (codes >= sizes[dim])].ravel()[0]
-                    raise DataError(
-                        f"The index '{i}' of '{node.table}' in '{name}' must be whole numbers from 0 to "
-                        f"{sizes[dim] - 1} along '{dim}'. Got {print_number(bad)}. Declare labels with m.index."
-                    )
+        for dim, written in node.indices.items():
+            index = written.substitute(local.names)
+            if index.variables <= env.keys() and dim in local.sizes:
+                _check_codes(name, node, dim, index.evaluate(env), local.sizes[dim])
     for child in node.children():
-        _check_indices(name, child, env, sizes)
+        check_indices(name, child, env, local)
+
+
+def _check_codes(name: str, node: Index, dim: str, codes: Array, size: int) -> None:
+    bad = (codes < 0) | (codes >= size)
+    if codes.dtype.kind == "f":
+        bad |= codes != np.floor(codes)
+    if bad.any():
+        raise DataError(
+            f"The index '{node.indices[dim]}' of '{node.table}' in '{name}' must be whole numbers in 0..{size - 1} "
+            f"along '{dim}'. Got {print_number(codes[bad][0])}. Declare a column of labels with m.index."
+        )

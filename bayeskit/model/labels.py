@@ -2,148 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from bayeskit.errors import DataError
-from bayeskit.expressions import Constant
-from bayeskit.model.reading import Given
-from bayeskit.model.statements import IndexColumn, RandomVariable
-
-if TYPE_CHECKING:
-    from bayeskit.model.model import Model
 
 Array = np.ndarray
 Coords = dict[str, Array]
 
 
-def resolve_labels(model: Model, given: Mapping[str, Given], known: Mapping[str, Array], latent_dims: set[str]) -> Coords:
-    """Return the labels of every dim, for one batch of data.
-
-    Parameters
-    ----------
-    model : Model
-        The statements.
-    given : mapping
-        The data of this batch.
-    known : mapping
-        Labels fixed by earlier batches, for the dims that latents bear; new labels are appended to them.
-    latent_dims : set of str
-        The dims that latents bear.
-    """
-    labels: Coords = {d: v for d, v in model.coords.items() if not known or d not in latent_dims} | dict(known)
-    declared = _declared_dims(model)
-    for name, value in given.items():
-        for dim, own in value.coords.items():
-            if dim in declared.get(name, ()):
-                _merge(labels, dim, own, name, extend=bool(known) and dim in latent_dims)
-    for name, dim in _label_columns(model).items():
-        if name in given:
-            _merge_column(labels, dim, given[name].values, name, extend=bool(known) or dim not in model.coords)
-    for statement in model.random.values():
-        for parameter, _ in zip(statement.parameters, statement.layouts, strict=True):
-            if isinstance(parameter, Constant):
-                _sizes(labels, parameter.dims, parameter.value.shape)
-    for name, value in given.items():
-        dims = value.dims if value.dims is not None else declared.get(name, ())
-        if len(dims) == value.values.ndim:
-            _sizes(labels, dims, value.values.shape)
-    for dim in model.all_dims():
-        if dim.endswith("_") and dim[:-1] in labels:
-            labels.setdefault(dim, labels[dim[:-1]])  # the second dim of a matrix has the labels of the first
-    return labels
+def keys(labels: Array) -> list[Any]:
+    """Return labels as values that can be looked up; moments in time of whatever unit compare as the same."""
+    return (labels.astype("datetime64[us]") if labels.dtype.kind == "M" else labels).tolist()
 
 
-def _declared_dims(model: Model) -> dict[str, tuple[str, ...]]:
-    dims = {name: column.variable.dims for name, column in model.columns.items()}
-    return dims | {name: r.dims for name, r in model.random.items()}
+def few(labels: Array) -> str:
+    """Return the first labels as text."""
+    shown = ", ".join(repr(v) for v in keys(labels[:8]))
+    return f"{shown}{' ...' if len(labels) > 8 else ''}"
 
 
-def _label_columns(model: Model) -> dict[str, str]:
-    """Columns whose values are labels: indices, and categorical variables given by name."""
-    found = {n: c.into for n, c in model.columns.items() if isinstance(c, IndexColumn)}
-    for name, statement in model.random.items():
-        if isinstance(statement, RandomVariable) and statement.variable.into is not None:
-            found[name] = statement.variable.into
-    return found
+def as_labels(values: list[Any]) -> Array:
+    """Return an array of labels; strings and numbers together stay what they are."""
+    array = np.asarray(values)
+    if array.dtype.kind in "US" and not all(isinstance(v, str | bytes) for v in values):
+        array = np.asarray(values, dtype=object)
+    return array
 
 
-def _sizes(labels: Coords, dims: tuple[str, ...], shape: tuple[int, ...]) -> None:
-    for dim, size in zip(dims, shape, strict=True):
-        labels.setdefault(dim, np.arange(size))
-
-
-def _merge(labels: Coords, dim: str, own: Array, name: str, *, extend: bool) -> None:
-    if dim not in labels:
-        labels[dim] = own
-        return
-    fixed = set(labels[dim].tolist())
-    new = [v for v in own.tolist() if v not in fixed]
-    if new and not extend:
+def must_be_unique(name: str, dim: str, labels: Array) -> None:
+    """Refuse labels that occur twice."""
+    listed = keys(labels)
+    if len(set(listed)) < len(listed):
+        seen: set[Any] = set()
+        twice = next(v for v in listed if v in seen or seen.add(v))  # type: ignore[func-returns-value]
         raise DataError(
-            f"The labels of '{name}' along '{dim}' must be among {_few(labels[dim])}. Got {new[0]!r}. "
-            "Check the labels, or leave them out of the model's coords."
+            f"The labels of '{name}' along '{dim}' must be unique. Got {twice!r} twice. "
+            "Give the rows an index column instead: m.index."
         )
-    if new:
-        labels[dim] = np.concatenate([labels[dim], np.asarray(new)])
 
 
-def _merge_column(labels: Coords, dim: str, values: Array, name: str, *, extend: bool) -> None:
-    if values.dtype.kind in "f":
-        whole = values[np.isfinite(values)]
-        values = whole.astype(np.int64) if np.all(whole == np.floor(whole)) else values
-    present = [v for v in _distinct(values) if not _unknown(v)]
-    if dim not in labels:
-        if values.dtype.kind in "iu" and name != dim and not any(isinstance(v, str) for v in present):
-            return  # codes of a categorical variable: their number is known from its probabilities
-        labels[dim] = np.asarray(sorted(present))
-        return
-    if any(isinstance(v, str) for v in present) or name == dim:
-        fixed = set(labels[dim].tolist())
-        new = sorted(v for v in present if v not in fixed)
-        if new and extend and dim in labels:
-            labels[dim] = np.concatenate([labels[dim], np.asarray(new)])
-        elif new:
-            raise DataError(
-                f"The labels in '{name}' must be among those of '{dim}': {_few(labels[dim])}. Got {new[0]!r}."
-            )
+def together(labels: Array, more: Array) -> Array:
+    """Return labels followed by those of ``more`` that are new."""
+    if labels is more or np.array_equal(labels, more):
+        return labels
+    held = set(keys(labels))
+    new = [v for v in keys(more) if v not in held]
+    return as_labels([*keys(labels), *new]) if new else labels
+
+
+def found_labels(columns: Iterable[Array]) -> Array:
+    """Return the distinct known labels in some columns, in order."""
+    found = {v for values in columns for v in _distinct(values)}
+    try:
+        return as_labels(sorted(found))
+    except TypeError:  # strings and numbers together
+        return as_labels(sorted(found, key=lambda v: (type(v).__name__, v)))
+
+
+def _distinct(values: Array) -> list[Any]:
+    known = [v for v in _factorize(values)[0] if not is_unknown(v)]
+    if values.dtype.kind == "f" and all(v.is_integer() for v in known):
+        return [int(v) for v in known]  # whole numbers beside NaN
+    return known
 
 
 def encode(name: str, values: Array, labels: Array) -> Array:
     """Return labels as codes; NaN where the label is unknown."""
-    place = {v: i for i, v in enumerate(labels.tolist())}
+    place = {v: i for i, v in enumerate(keys(labels))}
     distinct, codes = _factorize(values)
-    missing = [v for v in distinct if not _unknown(v) and _plain(v) not in place]
+    missing = [v for v in distinct if not is_unknown(v) and v not in place]
     if missing:
-        raise DataError(f"The labels in '{name}' must be among {_few(labels)}. Got {missing[0]!r}. Check the spelling.")
-    table = np.asarray([np.nan if _unknown(v) else place[_plain(v)] for v in distinct], dtype=float)
+        raise DataError(f"The labels in '{name}' must be among {few(labels)}. Got {missing[0]!r}. Check the spelling.")
+    unknown = any(is_unknown(v) for v in distinct)
+    table = np.asarray([np.nan if is_unknown(v) else place[v] for v in distinct], dtype=float if unknown else np.int64)
     return table[codes].reshape(values.shape)
 
 
-def _factorize(values: Array) -> tuple[list[object], Array]:
+def _factorize(values: Array) -> tuple[list[Any], Array]:
     """Return the distinct values and, for every element, which one it is."""
-    if values.dtype.kind != "O":
+    if values.dtype.kind in "biuf":
         unique, codes = np.unique(values, return_inverse=True)
         return unique.tolist(), codes.ravel()
-    place: dict[object, int] = {}
+    place: dict[Any, int] = {}  # quicker than sorting strings
     codes = np.asarray([place.setdefault(v, len(place)) for v in values.ravel().tolist()], dtype=np.int64)
     return list(place), codes
 
 
-def _distinct(values: Array) -> list[object]:
-    return _factorize(values)[0]
-
-
-def _plain(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _unknown(value: object) -> bool:
+def is_unknown(value: Any) -> bool:
+    """Whether a label is None or NaN."""
     return value is None or value != value
-
-
-def _few(labels: Array) -> str:
-    shown = ", ".join(repr(v) for v in labels.tolist()[:8])
-    return f"{shown}{' ...' if len(labels) > 8 else ''}"

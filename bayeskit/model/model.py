@@ -10,6 +10,7 @@ import numpy as np
 from bayeskit.distributions import Distribution
 from bayeskit.errors import ModelError
 from bayeskit.expressions import Expression, Variable, as_expression
+from bayeskit.model.labels import as_labels, is_unknown, keys
 from bayeskit.model.printing import print_model
 from bayeskit.model.statements import (
     DataColumn,
@@ -67,10 +68,17 @@ class Model:
     def index(self, name: str, *, dims: Dims, into: str | None = None) -> Variable:
         """Declare a categorical column whose labels point into a dim: ``into``, by default ``name`` itself."""
         own = _dims(name, dims)
-        self._new(name, dims, index=True)
         target = name if into is None else into
+        self._new(name, dims, names_a_dim=target == name)
+        if not isinstance(target, str) or not target.isidentifier():
+            raise ModelError(f"The index '{name}' must point into a dim. Got into={into!r}. Write the name of the dim.")
         if target in own:
-            raise ModelError(f"The index '{name}' must point into another dim than its own. Got into={target!r}.")
+            raise ModelError(
+                f"The index '{name}' must point into another dim than its own. Got into={target!r} with dims {own}. "
+                "Name the dim of the rows differently, such as 'obs'."
+            )
+        if target != name:
+            self._check_dims(name, (target,))
         variable = Variable(name, own, owner=self, integer=True, into=target)
         self.columns[name] = IndexColumn(name, variable, target)
         return variable
@@ -108,9 +116,9 @@ class Model:
         Parameters
         ----------
         data : mapping, xarray.Dataset or table
-            Values by name: for every ``data`` and ``index`` column, for the ``observed`` (all of them, or none: then the
-            prior is returned as a posterior), and for latents that are known. Tables of pandas, polars or pyarrow
-            give columns along the one dim of rows; columns the model does not name are left alone.
+            Values by name: for every ``data`` and ``index`` column, for the ``observed`` (all of them, or none: then
+            the prior is returned as a posterior), and for latents that are known. Tables of pandas, polars or
+            pyarrow give columns along the one dim of rows; columns the model does not name are left alone.
         **kwargs
             Further values by name.
 
@@ -148,33 +156,48 @@ class Model:
         found += [d for r in self.random.values() for lay in (r.dims, *r.layouts) for d in lay]
         return list(dict.fromkeys([*self.coords, *found]))
 
-    def _new(self, name: str, dims: Dims, *, index: bool = False) -> str:
+    def _new(self, name: str, dims: Dims, *, names_a_dim: bool = False) -> str:
         if not isinstance(name, str) or not name.isidentifier():
             raise ModelError(f"A variable's name must be an identifier such as 'theta_1'. Got {name!r}.")
         if name in _RESERVED:
-            raise ModelError(f"The name '{name}' is reserved by ArviZ. Choose another one.")
+            raise ModelError(
+                f"A variable's name must not be one that ArviZ reserves. Got '{name}'. Choose another one."
+            )
         if name in self.names():
-            raise ModelError(f"The name '{name}' is taken: '{name}' was declared before. Choose another one.")
-        own = _dims(name, dims)
-        for dim in own:
+            raise ModelError(
+                f"A variable's name must be new. Got '{name}', which was declared before. Choose another one."
+            )
+        self._check_dims(name, _dims(name, dims))
+        if not names_a_dim and name in self.all_dims():
+            raise ModelError(
+                f"A variable's name must not be that of a dim. Got '{name}', which is both. Rename one of them."
+            )
+        return name
+
+    def _check_dims(self, name: str, dims: Iterable[str]) -> None:
+        for dim in dims:
             if dim in _RESERVED:
-                raise ModelError(f"The dim '{dim}' of '{name}' is reserved by ArviZ. Choose another name.")
+                raise ModelError(
+                    f"The dims of '{name}' must not bear names that ArviZ reserves. Got '{dim}'. Choose another one."
+                )
             clash = self.columns.get(dim)
             if dim == name or (dim in self.names() and not (isinstance(clash, IndexColumn) and clash.into == dim)):
-                raise ModelError(f"'{dim}' is both a variable and a dim of '{name}'. Give one of them another name.")
-        if not index and name in self.all_dims():
-            raise ModelError(f"'{name}' is already the name of a dim, so no variable can bear it. Rename one of them.")
-        return name
+                raise ModelError(
+                    f"The dims of '{name}' must not bear the names of variables. Got '{dim}', which is both. "
+                    "Give one of them another name."
+                )
 
     def _random(self, name: str, distribution: Distribution, dims: Dims, *, observed: bool) -> Variable:
         verb = "observed" if observed else "latent"
         if not isinstance(distribution, Distribution):
             raise ModelError(
-                f"m.{verb}('{name}', ...) must get a distribution, such as bk.Normal(0, 1). Got {distribution!r}."
+                f"m.{verb}('{name}', ...) must get a distribution. Got {distribution!r}. "
+                "Write for example bk.Normal(0, 1); an expression is recorded by m.derived."
             )
         self._new(name, dims)
         statement = random_variable(name, distribution, _dims(name, dims), observed=observed, owner=self)
         self._check_owner(name, statement.parameters)
+        self._check_dims(name, dict.fromkeys(d for layout in (statement.dims, *statement.layouts) for d in layout))
         self.random[name] = statement
         return statement.variable
 
@@ -196,9 +219,13 @@ class Model:
 
 def _dims(name: str, dims: Dims) -> tuple[str, ...]:
     """Dims as a tuple of names."""
-    result = () if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
+    names = (dims,) if isinstance(dims, str) else dims
+    result = () if names is None else tuple(names) if isinstance(names, Iterable) else (names,)
     if not all(isinstance(d, str) and d.isidentifier() for d in result):
-        raise ModelError(f"The dims of '{name}' must be names such as 'obs' or ('group', 'time'). Got {dims!r}.")
+        raise ModelError(
+            f"The dims of '{name}' must be named. Got {dims!r}. Write dims='obs' or dims=('group', 'time'); sizes come "
+            "from the data or from coords."
+        )
     if len(set(result)) != len(result):
         raise ModelError(f"The dims of '{name}' must differ. Got {result}. A matrix over 'd' has dims ('d', 'd_').")
     return result
@@ -207,11 +234,18 @@ def _dims(name: str, dims: Dims) -> tuple[str, ...]:
 def _labels(dim: object, labels: Any) -> np.ndarray:
     """Return labels of a dim as an array; an integer is a size."""
     if isinstance(labels, int | np.integer) and not isinstance(labels, bool):
-        array = np.arange(int(labels))
+        array: np.ndarray = np.arange(int(labels))
+    elif isinstance(labels, Iterable) and not isinstance(labels, str | bytes):
+        array = as_labels(list(labels)) if isinstance(labels, list | tuple | range) else np.asarray(labels)
     else:
-        array = np.asarray(getattr(labels, "values", labels))
+        array = np.zeros(())
     if array.ndim != 1 or array.size == 0:
-        raise ModelError(f"The labels of the dim '{dim}' must be a list of at least one, or a size. Got {labels!r}.")
-    if len(set(array.tolist())) != array.size:
-        raise ModelError(f"The labels of the dim '{dim}' must be unique. Got {labels!r}.")
+        raise ModelError(
+            f"The labels of the dim '{dim}' must be a list of one or more, or a size. Got {labels!r}. "
+            f'Write coords={{"{dim}": ["a", "b"]}} or coords={{"{dim}": 2}}.'
+        )
+    if len(set(keys(array))) != array.size or any(is_unknown(v) for v in keys(array)):
+        raise ModelError(
+            f"The labels of the dim '{dim}' must be known and unique. Got {labels!r}. Name each entry once."
+        )
     return array

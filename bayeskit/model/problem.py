@@ -5,7 +5,7 @@ Every array is ``(batch, *dims)``. The environment of known values has batch 1; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -48,11 +48,11 @@ class Factor:
     sizes: Mapping[str, int]
 
     @cached_property
-    def _aligners(self) -> tuple:
+    def _aligners(self) -> tuple[Callable[[Array], Array], ...]:
         return tuple(aligner(p.dims, lay) for p, lay in zip(self.parameters, self.layouts, strict=True))
 
     @cached_property
-    def _value_aligner(self):  # noqa: ANN202
+    def _value_aligner(self) -> Callable[[Array], Array]:
         return aligner(self.value.dims, self.plates + self.event)
 
     @cached_property

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from bayeskit.errors import DataError
+
+Dims = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -21,27 +24,31 @@ class Given:
     coords: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def read_data(data: Any, more: Mapping[str, Any], known: set[str]) -> dict[str, Given]:
-    """Read data of any supported kind by name.
+def read_data(data: Any, more: Mapping[str, Any], declared: Dims) -> dict[str, Given]:
+    """Read data of any supported kind by name; ``declared`` holds the dims of the names a model knows.
 
     Names that the model does not know are refused in a mapping, and left alone in a table or Dataset.
     """
     if data is None:
         values: dict[str, Any] = {}
-    elif isinstance(data, Mapping) and not _is_dataset(data):
-        values = dict(data)
     elif _is_dataset(data):
-        values = {n: data[n] for n in map(str, [*data.data_vars, *data.coords]) if n in known}
+        values = {n: data[n] for n in map(str, [*data.data_vars, *data.coords]) if n in declared}
+    elif isinstance(data, Mapping):
+        values = dict(data)
     else:
-        values = {n: column for n, column in _read_table(data).items() if n in known}
+        values = _read_table(data, declared)
     values |= more
-    unknown = [str(n) for n in values if n not in known]
-    if unknown:
-        raise DataError(
-            f"'{unknown[0]}' is not a variable of the model. Got data for it; the model knows {sorted(known)}. "
-            "Check the spelling, or declare it with m.data."
-        )
-    return {str(n): _read_value(str(n), v) for n, v in values.items()}
+    for name in values:
+        if name not in declared:
+            raise DataError(_unknown_name(str(name), declared))
+    return {n: _read_value(n, v, declared[n]) for n, v in values.items()}
+
+
+def _unknown_name(name: str, declared: Dims) -> str:
+    close = get_close_matches(name, declared, n=1)
+    known = ", ".join(f"'{n}'" for n in declared) or "none"
+    hint = f"Did you mean '{close[0]}'?" if close else "Check the spelling, or declare it with m.data."
+    return f"Data must be given for variables of the model: {known}. Got '{name}'. {hint}"
 
 
 def _is_dataset(data: Any) -> bool:
@@ -49,40 +56,78 @@ def _is_dataset(data: Any) -> bool:
     return xarray is not None and isinstance(data, xarray.Dataset)
 
 
-def _read_value(name: str, value: Any) -> Given:
-    xarray = sys.modules.get("xarray")
+def _read_value(name: str, value: Any, dims: tuple[str, ...]) -> Given:
+    xarray, pandas = sys.modules.get("xarray"), sys.modules.get("pandas")
     if xarray is not None and isinstance(value, xarray.DataArray):
-        dims = tuple(str(d) for d in value.dims)
-        coords = {str(d): np.asarray(value.coords[d].values) for d in value.dims if d in value.coords}
-        return Given(_tidy(name, value.values), dims, coords)
+        own = tuple(str(d) for d in value.dims)
+        coords = {str(d): _labels(value.coords[d].values) for d in value.dims if d in value.coords}
+        return Given(_tidy(name, value.values), own, coords)
+    if pandas is not None and isinstance(value, pandas.Series) and len(dims) == 1:
+        index = value.index
+        if index.name == dims[0] or (index.inferred_type == "string" and index.is_unique):
+            return Given(_tidy(name, value), dims, {dims[0]: _labels(index.to_numpy())})
     return Given(_tidy(name, value))
 
 
+def _labels(values: Any) -> np.ndarray:
+    """Return labels as an array: strings as strings, whatever pandas keeps them in."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and all(isinstance(v, str) for v in array):
+        return array.astype(str)
+    return array
+
+
 def _tidy(name: str, value: Any) -> np.ndarray:
-    """Return an array of numbers or of labels; None among numbers is NaN."""
+    """Return an array of numbers or of labels; None among numbers is NaN, NaN among labels is None."""
+    masked = np.ma.isMaskedArray(value)
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"The values of '{name}' must be a regular array. Got rows of different lengths.") from error
-    if np.ma.isMaskedArray(value):
-        array = np.ma.filled(np.ma.asarray(value, dtype=float), np.nan)
+        raise DataError(
+            f"The values of '{name}' must be a regular array. Got rows of different lengths. "
+            "Give them in long form: one row a value, with an index column for the group."
+        ) from error
+    if array.dtype.kind in "US" and not isinstance(value, np.ndarray):
+        array = np.asarray(value, dtype=object)  # a list of strings and None, where NumPy would write 'None'
+    if masked:
+        array = array.astype(float if array.dtype.kind in "biuf" else object)
+        array[np.ma.getmaskarray(value)] = np.nan
     if array.dtype.kind == "O":
+        array = _tidy_objects(array)
+    if array.dtype.kind not in "biufOU":
+        raise DataError(
+            f"The values of '{name}' must be numbers or labels. Got the type {array.dtype}. "
+            "Turn moments into numbers (days since a start), complex numbers into real ones."
+        )
+    return array
+
+
+def _tidy_objects(array: np.ndarray) -> np.ndarray:
+    """Return numbers where all objects are numbers (or unknown), else the objects with None for the unknown."""
+    items = array.ravel().tolist()
+    kinds = {type(v) for v in items}
+    if not kinds & {str, bytes, np.str_}:
         try:
-            array = np.asarray([np.nan if _is_none(v) else v for v in array.ravel()], dtype=float).reshape(array.shape)
+            numbers = [np.nan if _is_none(v) else v for v in items]
+            return np.asarray(numbers, dtype=float).reshape(array.shape)
         except (TypeError, ValueError):
             pass
-    if array.dtype.kind in "cmMV":
-        raise DataError(f"The values of '{name}' must be numbers or labels. Got the type {array.dtype}.")
+    if any(not issubclass(k, str) for k in kinds):
+        tidied = np.empty(len(items), dtype=object)
+        tidied[:] = [None if _is_none(v) else v for v in items]
+        return tidied.reshape(array.shape)
     return array
 
 
 def _is_none(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType")
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
 
 
-def _read_table(table: Any) -> dict[str, Any]:
+def _read_table(table: Any, declared: Dims) -> dict[str, Any]:
     import narwhals as nw
 
     try:
@@ -90,12 +135,12 @@ def _read_table(table: Any) -> dict[str, Any]:
     except TypeError as error:
         raise DataError(
             "Data must be a mapping, an xarray.Dataset or an in-memory table of pandas, polars or pyarrow. "
-            f"Got {type(table).__name__}. Collect a lazy table first."
+            f"Got {type(table).__name__}. Collect a lazy table first, and name the columns of an array."
         ) from error
     columns: dict[str, Any] = {}
-    for column in frame.iter_columns():
-        if column.dtype.is_numeric() or column.dtype == nw.Boolean:
-            columns[str(column.name)] = column.to_numpy()
-        else:
-            columns[str(column.name)] = np.asarray(column.to_list(), dtype=object)
+    for name in frame.columns:
+        if name in declared:
+            column = frame.get_column(name)
+            plain = column.dtype.is_numeric() or column.dtype == nw.Boolean
+            columns[name] = column.to_numpy() if plain else np.asarray(column.to_list(), dtype=object)
     return columns

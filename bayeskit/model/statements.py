@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit.errors import ModelError
-from bayeskit.expressions import Constant, Expression, Variable
+from bayeskit.expressions import Constant, Expression, Variable, as_expression
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -107,9 +107,7 @@ def random_variable(
         if parameter.event_ndim == 1 and rank == 0 and not isinstance(value, np.ndarray):
             into = names[-1] if names else None  # a Categorical points into the dim of its probabilities
     variable = Variable(name, dims, owner=owner, integer=distribution.discrete, into=into)
-    return RandomVariable(
-        name, variable, distribution, observed, plates, event, tuple(parameters), tuple(layouts)
-    )
+    return RandomVariable(name, variable, distribution, observed, plates, event, tuple(parameters), tuple(layouts))
 
 
 def _event_names(
@@ -134,10 +132,7 @@ def _event_names(
 
 
 def _as_parameter(value: Any, names: tuple[str, ...]) -> Expression:
-    if isinstance(value, Expression):
-        return value
-    dims = getattr(value, "dims", None)
-    if dims is not None:
-        return Constant(np.asarray(value.values), tuple(str(d) for d in dims))
+    if isinstance(value, Expression) or hasattr(value, "dims"):
+        return as_expression(value)
     array = np.asarray(value)
     return Constant(array, names[len(names) - array.ndim :] if array.ndim else ())
