@@ -48,6 +48,13 @@ class Factored:
         """``h' P^-1 h``, ``(b,)``."""
         return (self.xw * self.xw).sum(axis=(-2, -1)) + (self.xd * self.xd).sum(axis=-1)
 
+    def squared_distance(self, wide: Array, dense: Array) -> Array:
+        """``e' P e`` of a displacement ``e`` with these parts, ``(b,)``."""
+        inner = (np.swapaxes(self.LA, -1, -2) @ wide[..., None])[..., 0]
+        inner = inner + (self.XC @ dense[..., None, :, None])[..., 0]
+        outer = (np.swapaxes(self.LS, -1, -2) @ dense[..., None])[..., 0]
+        return (inner * inner).sum(axis=(-2, -1)) + (outer * outer).sum(axis=-1)
+
     def solve(self, zw: Array | float = 0.0, zd: Array | float = 0.0) -> tuple[Array, Array]:
         """Return the mean (no noise) or, with standard normal ``zw, zd``, an exact joint draw: ``(b, G, k), (b, r)``."""
         dense = backward(self.LS, self.xd + zd)
@@ -78,19 +85,22 @@ def factor(arrow: Arrow) -> Factored:
     numpy.linalg.LinAlgError
         Where the precision is not positive definite.
     """
-    r = arrow.D.shape[-1]
-    LA = cholesky(arrow.A)
-    right = np.concatenate([np.broadcast_to(arrow.C, (*arrow.hw.shape, r)), arrow.hw[..., None]], axis=-1)
-    solved = forward_matrix(LA, right)
-    XC, xw = solved[..., :r], solved[..., r]
-    if not r:
-        return Factored(LA, XC, xw, np.zeros((*arrow.hd.shape, 0)), arrow.hd)
-    flat = XC.reshape(XC.shape[0], -1, r)
-    transposed = np.swapaxes(flat, -1, -2)
-    S = arrow.D - transposed @ flat
-    hs = arrow.hd - (transposed @ xw.reshape(xw.shape[0], -1, 1))[..., 0]
-    LS = cholesky(S)
-    return Factored(LA, XC, xw, LS, forward(LS, hs))
+    batch, r = arrow.hd.shape
+    E = np.zeros((batch, r + 1, r + 1))
+    E[:, :r, :r], E[:, :r, r], E[:, r, :r] = arrow.D, arrow.hd, arrow.hd
+    C = np.broadcast_to(arrow.C, (*arrow.hw.shape, r))
+    return factor_augmented(arrow.A, np.concatenate([C, arrow.hw[..., None]], axis=-1), E)
+
+
+def factor_augmented(A: Array, B: Array, E: Array) -> Factored:
+    """Do the same for ``B = [C, hw]`` and ``E = [[D, hd], [hd', .]]``: the right-hand side is one more column."""
+    r = E.shape[-1] - 1
+    LA = cholesky(A)
+    X = forward_matrix(LA, B)
+    flat = X.reshape(X.shape[0], -1, r + 1)
+    rest = E - flat.swapaxes(-1, -2) @ flat
+    LS = cholesky(rest[:, :r, :r])
+    return Factored(LA, X[..., :r], X[..., r], LS, forward(LS, rest[:, :r, r]))
 
 
 def cholesky(matrices: Array) -> Array:
@@ -101,19 +111,13 @@ def cholesky(matrices: Array) -> Array:
     if k > 2:
         return np.linalg.cholesky(matrices)
     result = np.zeros(matrices.shape)
-    first = matrices[..., 0, 0]
-    if k == 2:
-        result[..., 1, 0] = matrices[..., 1, 0]
-        below = matrices[..., 1, 0]
-        last = matrices[..., 1, 1] - below * below / first
-        result[..., 0, 0] = np.sqrt(first)
-        result[..., 1, 0] = below / result[..., 0, 0]
-        result[..., 1, 1] = np.sqrt(last)
-        positive = (first > 0).all() and (last > 0).all()
-    else:
-        result[..., 0, 0] = np.sqrt(first)
-        positive = (first > 0).all()
-    if not positive:
+    with np.errstate(all="ignore"):
+        np.sqrt(matrices[..., 0, 0], out=result[..., 0, 0])
+        if k == 2:
+            below = matrices[..., 1, 0] / result[..., 0, 0]
+            result[..., 1, 0] = below
+            np.sqrt(matrices[..., 1, 1] - below * below, out=result[..., 1, 1])
+    if not (result[..., -1, -1] > 0).all():  # an earlier pivot that fails makes the last one NaN
         raise np.linalg.LinAlgError("Matrix is not positive definite")
     return result
 
@@ -131,12 +135,14 @@ def forward_matrix(L: Array, B: Array) -> Array:
     k = L.shape[-1]
     if k > _UNROLL:
         return _triangular(L, B, lower=True)
-    X = np.empty(np.broadcast_shapes(B.shape, (*L.shape[:-1], B.shape[-1])))
+    if B.shape[:-2] != L.shape[:-2]:
+        B = np.broadcast_to(B, np.broadcast_shapes(B.shape, (*L.shape[:-1], B.shape[-1])))
+    X = np.empty(B.shape)
     for i in range(k):
         row = B[..., i, :]
         for j in range(i):
             row = row - L[..., i, j, None] * X[..., j, :]
-        X[..., i, :] = row / L[..., i, i, None]
+        np.divide(row, L[..., i, i, None], out=X[..., i, :])
     return X
 
 
@@ -145,12 +151,14 @@ def backward(L: Array, b: Array) -> Array:
     k = L.shape[-1]
     if k > _UNROLL:
         return _triangular(np.swapaxes(L, -1, -2), b[..., None], lower=False)[..., 0]
-    x = np.empty(np.broadcast_shapes(b.shape, L.shape[:-1]))
+    if b.shape[:-1] != L.shape[:-2]:
+        b = np.broadcast_to(b, np.broadcast_shapes(b.shape, L.shape[:-1]))
+    x = np.empty(b.shape)
     for i in reversed(range(k)):
         row = b[..., i]
         for j in range(i + 1, k):
             row = row - L[..., j, i] * x[..., j]
-        x[..., i] = row / L[..., i, i]
+        np.divide(row, L[..., i, i], out=x[..., i])
     return x
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayeskit.conjugate.arrow import Arrow, Factored, factor
+from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
 from bayeskit.inference.layout import choose_layout, group_of
 from bayeskit.model.problem import Factor, Latent, Problem
 from bayeskit.statistics.design import Design, Triplets
@@ -58,6 +58,10 @@ class GaussianBlock:
         starts = np.cumsum([0, *(latent.size for latent in self.latents)])
         self.columns = {n: int(s) for n, s in zip(self.names, starts[:-1], strict=True)}
         self.total = int(starts[-1])
+        self._places = [
+            (n, slice(self.columns[n], self.columns[n] + latent.size), latent.shape)
+            for n, latent in zip(self.names, self.latents, strict=True)
+        ]
         known = set(problem.env)
         touching = [f for f in problem.factors_of(names) if f.distribution.family != "Flat"]
         designs = [Design(f, self.columns, known, problem.latents) for f in touching]
@@ -72,9 +76,10 @@ class GaussianBlock:
             for f, d, t in zip(touching, designs, triplets, strict=True)
         ]
         for bf in self.factors:
-            if bf.precision.root is not None and bf.rows:
-                bf.rows = [_whitened(bf.rows, bf.precision.root)]
+            if bf.precision.root is not None:
                 self._spread(bf)
+                if bf.rows:
+                    bf.rows = [_whitened(bf.rows, bf.precision.root)]
         self.pilot = np.zeros(self.total)
         self._sum_up()
 
@@ -125,6 +130,7 @@ class GaussianBlock:
         tables = [bf.sums for bf in self.moving if bf.sums is not None]
         self.sums = np.concatenate(tables) if tables else np.zeros((0, self.layout.size))
         self.is_static = not self._loose
+        self._constant = self._log_constant()
 
     def _pilot_fit(self, still: list[BlockFactor]) -> Array:
         """Return a fit with every latent precision at a plain guess: it centres, it need not be good."""
@@ -133,21 +139,18 @@ class GaussianBlock:
             sums = self._sums(bf, bf.weights, np.zeros_like(bf.precision.cell), 1)
             d = len(bf.rows)
             flat = flat + (sums.reshape(d, d, -1)[np.arange(d), np.arange(d)].sum(axis=0))
-        parts = self.layout.split(flat[None])
-        k, r = self.layout.width, self.layout.rest
-        ridge = 1e-10
-        A = parts[0] + ridge * (1 + _diagonal(parts[0])) * np.eye(k)
-        D = parts[2] + ridge * (1 + _diagonal(parts[2])) * np.eye(r)
+        A, C, D, hw, hd, _ = self.layout.split(flat[None])
         try:
-            wide, dense = factor(Arrow(A, parts[1], D, parts[3], parts[4])).solve()
+            wide, dense = factor(Arrow(A + _ridge(A), C, D + _ridge(D), hw, hd)).solve()
         except np.linalg.LinAlgError:
             return np.zeros(self.total)
         return self.layout.gather(wide, dense)[0]
 
     def _sums(self, bf: BlockFactor, weight: Array, cell: Array, cells: int) -> Array:
         """Return the sums of a factor by cell; for vectors with a latent matrix, by cell and pair of entries."""
-        pairs = [[cross_sums(self.layout, a, b, weight, cell, cells) for b in bf.rows] for a in bf.rows]
-        return np.asarray(pairs).transpose(2, 0, 1, 3).reshape(-1, self.layout.size)
+        pairs = np.asarray([[cross_sums(self.layout, a, b, weight, cell, cells) for b in bf.rows] for a in bf.rows])
+        pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))  # so that each pair gives its own sum of products of residuals
+        return pairs.transpose(2, 0, 1, 3).reshape(-1, self.layout.size)
 
     # ---- the system of every chain ------------------------------------------------------------------------------
     def precisions(self, env: Environment) -> list[Array]:
@@ -216,22 +219,22 @@ class GaussianBlock:
 
     def factored(self, env: Environment, precisions: list[Array] | None = None) -> tuple[Factored, Array]:
         """Return the factored system of every chain, and ``v' Lambda v``."""
-        A, C, D, hw, hd, vv = self.layout.split(self.flat_system(env, precisions))
-        return factor(Arrow(A, C, D, hw, hd)), vv[:, 0]
+        A, B, E = self.layout.augmented(self.flat_system(env, precisions))
+        return factor_augmented(A, B, E), E[:, -1, -1]
 
     # ---- what a step asks for -----------------------------------------------------------------------------------
     def log_marginal(self, env: Environment) -> Array:
         """Return the log density of the block's children with the block integrated out: ``(batch,)``."""
         values = self.precisions(env)
         system, vv = self.factored(env, values)
-        total = 0.5 * (system.quadratic() - vv - system.log_det()) + self._log_constant()
+        total = 0.5 * (system.quadratic() - vv - system.log_det()) + self._constant
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, len(bf.rows), -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
         for bf in self._loose:
             total = total + bf.precision.half_log_det(bf.precision.values(env))
             if bf.factor.distribution.family == "LogNormal":
-                total = total - np.log(bf.factor.value_array(env)).reshape(1, -1).sum(axis=1)
+                total = total - _flat(np.log(bf.factor.value_array(env))).sum(axis=1)
         return total
 
     def _log_constant(self) -> float:
@@ -262,10 +265,7 @@ class GaussianBlock:
 
     def values(self, x: Array) -> dict[str, Array]:
         """Return the latents by name from columns ``(batch, total)``."""
-        return {
-            n: x[:, self.columns[n] : self.columns[n] + latent.size].reshape(x.shape[0], *latent.shape)
-            for n, latent in zip(self.names, self.latents, strict=True)
-        }
+        return {n: x[:, place].reshape(len(x), *shape) for n, place, shape in self._places}
 
     def residual_sums(self, x: Array) -> Array:
         """Return the sums of squared residuals of the tabulated latent cells, at columns about the pilot."""
@@ -277,15 +277,14 @@ def _flat(values: Array) -> Array:
 
 
 def _joined(values: list[Array]) -> Array:
-    batch = max(v.shape[0] for v in values)
-    return np.concatenate([np.broadcast_to(v, (batch, v.shape[1])) for v in values], axis=1)
+    batch = max(len(v) for v in values)
+    return np.concatenate([v if len(v) == batch else np.repeat(v, batch, axis=0) for v in values], axis=1)
 
 
-def _diagonal(matrices: Array) -> Array:
-    """Return the largest diagonal entry of each matrix, to scale a ridge."""
-    if not matrices.shape[-1]:
-        return np.zeros((*matrices.shape[:-2], 1, 1))
-    return np.diagonal(matrices, axis1=-2, axis2=-1).max(axis=-1)[..., None, None]
+def _ridge(matrices: Array) -> Array:
+    """Return a diagonal that makes semidefinite matrices definite, each entry in the units of its own unknown."""
+    size = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return np.where(size > 0, 1e-10 * size, 1.0)[..., None] * np.eye(matrices.shape[-1])
 
 
 def _add_at(target: Array, rows: Array, columns: Array, values: Array) -> None:
@@ -301,7 +300,5 @@ def _whitened(rows: list[Rows], root: Array) -> Rows:
     v = np.stack([r.v for r in rows], axis=1)
     W, D = root @ W, root @ D
     v = (root @ v[..., None])[..., 0]
-    d = v.shape[1]
-    return Rows(
-        np.repeat(rows[0].group, d), W.reshape(-1, W.shape[-1]), D.reshape(-1, D.shape[-1]), v.reshape(-1)
-    )
+    n, d = v.shape
+    return Rows(np.repeat(rows[0].group, d), W.reshape(n * d, W.shape[-1]), D.reshape(n * d, D.shape[-1]), v.ravel())

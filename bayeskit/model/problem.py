@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,7 +111,7 @@ class Latent:
     @property
     def size(self) -> int:
         """Count its numbers."""
-        return int(np.prod(self.shape, dtype=int))
+        return prod(self.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ sums of one noise cell are one flat vector, so that the system of every chain is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,48 +44,62 @@ class Layout:
         """Count of dense unknowns."""
         return int(self.dense.shape[0])
 
-    def sections(self) -> list[tuple[int, ...]]:
-        """Shapes of A, C, D, hw, hd and v'v."""
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of A, of ``[C, hw]`` and of ``[[D, hd], [hd', v'v]]``."""
         g, k, r = self.groups, self.width, self.rest
-        return [(g, k, k), (g, k, r), (r, r), (g, k), (r,), (1,)]
+        return [(g, k, k), (g, k, r + 1), (r + 1, r + 1)]
+
+    @cached_property
+    def _stops(self) -> list[int]:
+        return list(np.cumsum([int(np.prod(s)) for s in self.shapes]))
 
     @property
     def size(self) -> int:
         """Length of the flat vector."""
-        return sum(int(np.prod(s)) for s in self.sections())
+        return int(self._stops[-1])
 
-    def split(self, flat: Array) -> list[Array]:
-        """Return the six sections of flat vectors ``(batch, size)``."""
-        parts, start = [], 0
-        for shape in self.sections():
-            stop = start + int(np.prod(shape))
-            parts.append(flat[:, start:stop].reshape(flat.shape[0], *shape))
-            start = stop
-        return parts
+    def augmented(self, flat: Array) -> tuple[Array, Array, Array]:
+        """Return the systems with the right-hand side as their last column, from flat vectors ``(batch, size)``."""
+        batch, (first, second, _) = len(flat), self._stops
+        A, B, E = self.shapes
+        return (
+            flat[:, :first].reshape(batch, *A),
+            flat[:, first:second].reshape(batch, *B),
+            flat[:, second:].reshape(batch, *E),
+        )
+
+    def split(self, flat: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """Return A, C, D, hw, hd and v'v of flat vectors ``(batch, size)``."""
+        r = self.rest
+        A, B, E = self.augmented(flat)
+        return A, B[..., :r], E[:, :r, :r], B[..., r], E[:, :r, r], E[:, r:, r]
 
     def features(self, wide: Array, dense: Array) -> Array:
         """Return the vector whose product with a cell's sums is its sum of squared residuals at ``x``."""
         batch = wide.shape[0]
-        parts = [
-            wide[..., :, None] * wide[..., None, :],
-            2.0 * wide[..., :, None] * dense[:, None, None, :],
-            dense[:, :, None] * dense[:, None, :],
-            -2.0 * wide,
-            -2.0 * dense,
-            np.ones((batch, 1)),
-        ]
-        return np.concatenate([p.reshape(batch, -1) for p in parts], axis=1)
+        end = np.empty((batch, self.rest + 1))
+        end[:, :-1], end[:, -1] = dense, -1.0
+        result = np.empty((batch, self.size))
+        A, B, E = self.augmented(result)
+        np.multiply(wide[..., :, None], wide[..., None, :], out=A)
+        np.multiply(2.0 * wide[..., None], end[:, None, None, :], out=B)
+        np.multiply(end[:, :, None], end[:, None, :], out=E)
+        return result
 
     def gather(self, wide: Array, dense: Array) -> Array:
         """Return the unknowns in the order of their columns: ``(batch, columns)``."""
-        x = np.empty((wide.shape[0], self.wide.size + self.rest))
-        x[:, self.wide.ravel()] = wide.reshape(wide.shape[0], -1)
-        x[:, self.dense] = dense
-        return x
+        both = np.concatenate([wide.reshape(len(wide), -1), dense], axis=1)
+        return both.take(self._order, axis=1)
+
+    @cached_property
+    def _order(self) -> Array:
+        """For every column, its place among the wide and then the dense unknowns."""
+        return np.argsort(np.concatenate([self.wide.ravel(), self.dense]))
 
     def parts(self, x: Array) -> tuple[Array, Array]:
         """Return the wide and the dense unknowns of ``(batch, columns)``."""
-        return x[:, self.wide], x[:, self.dense]
+        return x.take(self.wide, axis=1), x.take(self.dense, axis=1)
 
 
 @dataclass(frozen=True)
@@ -108,17 +123,19 @@ def cross_sums(layout: Layout, left: Rows, right: Rows, weight: Array, cell: Arr
     """Return the weighted sums of products of two sets of rows, by noise cell: ``(cells, size)``."""
     g, k, r = layout.groups, layout.width, layout.rest
     key = cell * g + left.group if g else cell
-    A, C, hw = np.zeros((cells, g, k, k)), np.zeros((cells, g, k, r)), np.zeros((cells, g, k))
+    A, B = np.zeros((cells, g, k, k)), np.zeros((cells, g, k, r + 1))
     for i in range(k):
         wi = weight * left.W[:, i]
         for j in range(k):
             A[:, :, i, j] = np.bincount(key, wi * right.W[:, j], cells * g).reshape(cells, g)
-        for j in range(r):
-            C[:, :, i, j] = np.bincount(key, wi * right.D[:, j], cells * g).reshape(cells, g)
-        hw[:, :, i] = np.bincount(key, wi * right.v, cells * g).reshape(cells, g)
+        for j in range(r + 1):
+            other = right.D[:, j] if j < r else right.v
+            B[:, :, i, j] = np.bincount(key, wi * other, cells * g).reshape(cells, g)
+    E = np.zeros((cells, r + 1, r + 1))
     D, hd = _dense_sums(left, right, weight, cell, cells)
-    vv = np.bincount(cell, weight * left.v * right.v, cells)
-    return np.concatenate([p.reshape(cells, -1) for p in (A, C, D, hw, hd, vv)], axis=1)
+    E[:, :r, :r], E[:, :r, r], E[:, r, :r] = D, hd, hd
+    E[:, r, r] = np.bincount(cell, weight * left.v * right.v, cells)
+    return np.concatenate([p.reshape(cells, -1) for p in (A, B, E)], axis=1)
 
 
 _LOOP = 64  # up to so many noise cells, one matrix product a cell

@@ -6,12 +6,14 @@ Rows whose precision is the same function of the latents share a *noise cell*; w
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
 
 import numpy as np
 
 from bayeskit.expressions import Expression, aligner
 from bayeskit.expressions.linear import ONE
 from bayeskit.expressions.nodes import Apply, Constant
+from bayeskit.expressions.power import NotPower, power_form
 from bayeskit.expressions.structure import Index
 from bayeskit.model.problem import Factor
 
@@ -29,7 +31,8 @@ def split_known(expression: Expression, known: Collection[str]) -> tuple[Express
         if name in ("multiply", "divide", "true_divide"):
             (ka, la), (kb, lb) = split_known(args[0], known), split_known(args[1], known)
             divide = name != "multiply"
-            return _join(ka, kb, divide) or ONE, _join(la, lb, divide)
+            known_part = _join(ka, kb, divide)
+            return ONE if known_part is None else known_part, _join(la, lb, divide)
         if name == "power" and isinstance(args[1], Constant):
             k, latent = split_known(args[0], known)
             return k if k is ONE else k ** args[1], None if latent is None else latent ** args[1]
@@ -88,7 +91,7 @@ class Precision:
         self.weight = sigma**-2.0
         self.log_det = float(-np.log(sigma).sum())
         if latent is not None:
-            self._place_cells(latent, known, env, 0)
+            self._place_cells(latent, known, env, factor.plates, 0)
 
     def _read_matrix(self, known: set[str], env: Environment) -> None:
         factor = self.factor
@@ -107,15 +110,18 @@ class Precision:
             self.log_det = float(np.broadcast_to(log_det, (self.plates,)).sum())
         else:
             self.kind = "matrix"
-            self._place_cells(expression, known, env, 2)
+            self._place_cells(expression, known, env, layout, 2)
 
-    def _place_cells(self, latent: Expression, known: set[str], env: Environment, event: int) -> None:
+    def _place_cells(
+        self, latent: Expression, known: set[str], env: Environment, layout: tuple[str, ...], event: int
+    ) -> None:
         """Find which element of the latent part each row uses; a known index is read through."""
         factor, codes_of = self.factor, {}
-        if isinstance(latent, Index) and all(i.variables <= known for i in latent.indices.values()):
+        if isinstance(latent, Index) and _is_read_through(latent, known):
             codes_of, latent = latent.indices, latent.table
         self.latent = latent
-        self.dims = latent.dims[: len(latent.dims) - event]
+        self.dims = tuple(d for d in latent.dims if not event or d not in layout[-event:])
+        self._lay = aligner(latent.dims, self.dims + (layout[-event:] if event else ()))
         cell: Array = np.zeros((1,) * (1 + len(factor.plates)), dtype=np.int64)
         self.cells = 1
         for dim in self.dims:
@@ -134,7 +140,11 @@ class Precision:
         """Return the latent part of the precision: ``(batch, cells)``, or ``(batch, cells, d, d)`` for matrices."""
         if self.latent is None:
             return np.ones((1, 1))
-        value = self.latent.evaluate(env)
+        if self._plain is not None:
+            name, power = self._plain
+            flat = env[name].reshape(len(env[name]), -1)
+            return flat if power == 1.0 else 1.0 / flat if power == -1.0 else flat**power
+        value = self._lay(self.latent.evaluate(env))
         if self.kind == "matrix":
             value = value.reshape(value.shape[0], self.cells, *value.shape[-2:])
             if self.form == "tau":
@@ -145,12 +155,28 @@ class Precision:
         flat = value.reshape(value.shape[0], -1)
         return 1.0 / (flat * flat)
 
+    @cached_property
+    def _plain(self) -> tuple[str, float] | None:
+        """The one latent that the precision is a power of, and the power; None where it is anything else."""
+        if self.kind == "matrix" or self.latent is None or len(self.latent.variables) != 1:
+            return None
+        (name,) = self.latent.variables
+        form = power_form(self.latent, name)
+        if isinstance(form, NotPower) or form.coefficient is not ONE or list(form.positions.values()) != list(self.dims):
+            return None
+        return name, -2.0 * form.exponent
+
     def half_log_det(self, values: Array) -> Array:
         """Return the sum over rows of half the log determinant: ``(batch,)``, from ``values``."""
         if self.latent is None:
             return np.full((1,), self.log_det)
         logs = np.linalg.slogdet(values)[1] if self.kind == "matrix" else np.log(values)
         return self.log_det + 0.5 * (logs * self.counts).sum(axis=-1)
+
+
+def _is_read_through(index: Index, known: set[str]) -> bool:
+    """Whether rows can be told apart by a known index into a table, of another dim than the rows' own."""
+    return all(i.variables <= known and d not in i.dims for d, i in index.indices.items())
 
 
 def _root(matrices: Array, form: str) -> Array:

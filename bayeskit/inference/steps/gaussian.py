@@ -16,6 +16,7 @@ import numpy as np
 from bayeskit.conjugate.families import GammaFamily, NaturalFamily, WishartFamily, natural_family
 from bayeskit.conjugate.mixtures import HALF_T, half_t_naturals
 from bayeskit.conjugate.pull_back import pull_back
+from bayeskit.distributions.gammadraws import standard_gamma
 from bayeskit.distributions.transforms import transform_of
 from bayeskit.expressions import Expression, Variable
 from bayeskit.expressions.linear import ONE, Position
@@ -183,13 +184,67 @@ def _family(latent: Latent, parts: list[ScalePart]) -> tuple[NaturalFamily | str
     return natural_family(distribution, "Gamma", exponents), False
 
 
+class PlainScales:
+    """Scales that can be drawn all at once: gamma on a precision or inverse gamma on a variance, priors known.
+
+    Each precision ``u = scale**exponent`` is ``Gamma(shape, rate)``, with ``rate`` linear in the block's sums of squares.
+    """
+
+    def __init__(self, problem: Problem, scales: list[BlockScale], columns: int) -> None:
+        self.scales = scales
+        shape, rate, weights, self.exponents, self.places = [], [], [], [], []
+        for scale in scales:
+            size, exponent = scale.latent.size, scale.parts[0].exponent
+            assert isinstance(scale.family, GammaFamily)
+            raw = scale.family.prior(*scale.latent.prior.parameter_arrays(problem.env))
+            p, a, b = (np.broadcast_to(n.reshape(n.shape[0], -1)[0], (size,)).copy() for n in raw)
+            own, slope = (p, 0.5 * a) if exponent > 0 else (-p, 0.5 * b)
+            weight = np.zeros((columns, size))
+            for part in scale.parts:
+                own = own + 0.5 * part.factor.precision.counts
+                weight[part.columns] += 0.5 * np.eye(size)
+            self.places.append(slice(sum(map(len, shape)), sum(map(len, shape)) + size))
+            self.exponents.append(1.0 / exponent)
+            shape.append(own)
+            rate.append(slope)
+            weights.append(weight)
+        self.shape, self.rate = (np.concatenate(v) if v else np.zeros(0) for v in (shape, rate))
+        self.weights = np.concatenate(weights, axis=1) if weights else np.zeros((columns, 0))
+
+    @staticmethod
+    def fits(problem: Problem, scale: BlockScale) -> bool:
+        """Whether a scale is plain."""
+        family = scale.family
+        if not isinstance(family, GammaFamily) or family.truncated or scale.is_half_t or family.power != 1.0:
+            return False
+        exponents = {p.exponent for p in scale.parts}
+        kinds = {"Gamma": 1.0, "Exponential": 1.0, "ChiSquared": 1.0, "InverseGamma": -1.0}
+        dims = list(scale.latent.variable.dims)
+        aligned = all(p.coefficient is ONE and list(p.factor.precision.dims) == dims for p in scale.parts)
+        aligned &= all(list(p.positions.values()) == dims for p in scale.parts)
+        known = scale.latent.prior.parents <= problem.env.keys()
+        return aligned and known and len(exponents) == 1 and kinds.get(family.kind) == next(iter(exponents))
+
+    def draw(self, sums: Array, rng: np.random.Generator) -> dict[str, Array]:
+        """Draw every scale of every chain."""
+        rate = sums @ self.weights
+        rate += self.rate
+        u = standard_gamma(rng, self.shape, rate.shape) / rate
+        return {
+            s.latent.name: (1.0 / u[:, place] if power == -1.0 else u[:, place] ** power).reshape(-1, *s.latent.shape)
+            for s, place, power in zip(self.scales, self.places, self.exponents, strict=True)
+        }
+
+
 class GaussianStep:
     """Update the scales above a block, and draw the block given them."""
 
     def __init__(self, problem: Problem, block: GaussianBlock, scales: list[BlockScale]) -> None:
         self.problem, self.block = problem, block
         self.integrated = [s for s in scales if s.is_integrated]
-        self.conjugate = [s for s in scales if not s.is_integrated]
+        plain = [s for s in scales if not s.is_integrated and PlainScales.fits(problem, s)]
+        self.conjugate = [s for s in scales if not s.is_integrated and s not in plain]
+        self.plain = PlainScales(problem, plain, len(block.sums))
         self.scales = scales
         self.names = (*block.names, *(s.latent.name for s in scales))
         layout = block.layout
@@ -215,9 +270,10 @@ class GaussianStep:
                 learnt = {**learnt, name: update_width(learnt[name], before, after)}
         values, x = self.block.draw(state, rng, chains)
         values |= {s.latent.name: state[s.latent.name] for s in self.integrated}
-        if self.conjugate:
-            state |= values
+        if self.conjugate or self.plain.scales:
             sums = self.block.residual_sums(x)
+            values |= self.plain.draw(sums, rng)
+            state |= values
             for scale in self.conjugate:
                 assert scale.family is not None
                 naturals = scale.naturals(state, sums, rng)
