@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit import errors as errors
     from bayeskit import testing as testing
     from bayeskit.decision import Decision as Decision
+    from bayeskit.decision import bayes_estimate as bayes_estimate
     from bayeskit.decision import decide as decide
     from bayeskit.distributions import Bernoulli as Bernoulli
     from bayeskit.distributions import Beta as Beta
@@ -57,6 +58,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.distributions import Ordered as Ordered
     from bayeskit.distributions import Pareto as Pareto
     from bayeskit.distributions import Poisson as Poisson
+    from bayeskit.distributions import Power as Power
     from bayeskit.distributions import StudentT as StudentT
     from bayeskit.distributions import Truncated as Truncated
     from bayeskit.distributions import Uniform as Uniform
@@ -77,12 +79,12 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.posterior import metropolis as metropolis
 
 _NAMES_BY_MODULE = {
-    "bayeskit.decision": "Decision decide",
+    "bayeskit.decision": "Decision bayes_estimate decide",
     "bayeskit.distributions": """
         Bernoulli Beta BetaBinomial Binomial Categorical Cauchy ChiSquared Dirichlet DirichletMultinomial
         DiscreteUniform Exponential Flat Gamma GeneralizedInverseGaussian Geometric HalfCauchy HalfNormal
         HalfStudentT InverseGamma InverseWishart Laplace LogNormal Logistic Multinomial MvNormal MvStudentT
-        NegativeBinomial Normal Ordered Pareto Poisson StudentT Truncated Uniform Weibull Wishart
+        NegativeBinomial Normal Ordered Pareto Poisson Power StudentT Truncated Uniform Weibull Wishart
     """,
     "bayeskit.expressions": "concat correlation det inverse stack",
     "bayeskit.inference.options": "Conjugate Enumerate GaussianBlock Metropolis Slice",
