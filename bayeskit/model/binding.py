@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-def bind(model: Model, batches: Sequence[Mapping[str, Given]]) -> Problem:
+def bind(model: Model, batches: Sequence[Mapping[str, Given]], *, draw_observed: bool = False) -> Problem:
     """Bind one or more batches of data to a model.
 
     The first batch holds everything the latents' priors need; each further one holds new observations of the same
     latents. Dims that latents bear match by label, and new labels make new entries; dims of data alone are the batch's
-    own.
+    own. With ``draw_observed``, observed variables without data are unknowns, to be drawn forward: those of the first
+    batch under their names, those of batch ``k`` under ``name@k``.
     """
-    return _Binder(model, batches).bind()
+    return _Binder(model, batches, draw_observed).bind()
 
 
 def read(model: Model, data: Any, more: Mapping[str, Any]) -> dict[str, Given]:
@@ -48,8 +49,8 @@ class _Binder:
     says what its names stand for in ``Batch.names``; ``whole`` says it for priors, derived quantities and terms.
     """
 
-    def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]]) -> None:
-        self.model, self.given = model, batches
+    def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]], draw_observed: bool) -> None:
+        self.model, self.given, self.draw_observed = model, batches, draw_observed
         self.shared = latent_dims(model)
         self.coords: dict[str, Array] = {}
         own: list[dict[str, Array]] = []
@@ -97,7 +98,7 @@ class _Binder:
         random = self.model.random.values()
         absent = [r.name for r in random if r.observed and r.name not in given]
         present = [r.name for r in random if r.observed and r.name in given]
-        if absent and (present or local.number):
+        if absent and (present or local.number) and not self.draw_observed:
             got = ", ".join(f"'{n}'" for n in present) or "none"
             raise DataError(
                 f"The observed variable '{absent[0]}' must have data. Got data for {got} only. "
@@ -139,7 +140,7 @@ class _Binder:
     def _is_needed(self, name: str, given: Mapping[str, Given]) -> bool:
         """Whether anything that will be in the problem depends on a column."""
         random = self.model.random.values()
-        prior_only = not any(r.observed and r.name in given for r in random)
+        prior_only = not self.draw_observed and not any(r.observed and r.name in given for r in random)
         users = [e for r in random if not (r.observed and prior_only) for e in r.parameters]
         users += [t.expression for t in self.model.terms.values()]
         if not prior_only:
@@ -166,6 +167,8 @@ class _Binder:
             if statement.name in given:
                 self._place_observation(local, statement, given[statement.name])
             elif statement.observed:
+                if self.draw_observed:
+                    self._place_unobserved(local, statement)
                 continue
             elif local.number == 0:
                 self._place_latent(statement)
@@ -203,6 +206,19 @@ class _Binder:
         check_parameters(factor, self.env, self.whole)
         shape = tuple(len(self.coords[d]) for d in statement.dims)
         self.latents[statement.name] = Latent(statement.name, statement.variable, shape, factor)
+        self.factors.append(factor)
+
+    def _place_unobserved(self, local: Batch, statement: RandomVariable) -> None:
+        """Make an observed variable without data an unknown of its batch."""
+        name, variable = statement.name, statement.variable
+        if local.number:
+            name = f"{name}@{local.number}"
+            variable = Variable(name, variable.dims, integer=variable.integer, into=variable.into)
+            local.names[statement.name] = variable
+        self._check_expressions(statement, local)
+        factor = self._factor(local, statement, variable)
+        check_parameters(factor, self.env, local)
+        self.latents[name] = Latent(name, variable, tuple(local.sizes[d] for d in statement.dims), factor)
         self.factors.append(factor)
 
     def _check_expressions(self, statement: RandomVariable, local: Batch) -> None:
