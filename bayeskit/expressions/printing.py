@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from bayeskit.expressions.nodes import Apply, Constant, Expression, Variable
-from bayeskit.expressions.structure import Contract, Cumsum, Index, Join, MatrixFunction, Reduce, Rename, Scatter
+from bayeskit.expressions.structure import (
+    Contract,
+    Cumsum,
+    Index,
+    Join,
+    MatrixFunction,
+    Reduce,
+    Rename,
+    Scatter,
+    fitting_dim,
+)
 
 _INFIX = {  # as tightly as Python binds them, so that what is printed can be pasted
     "less": ("<", 1), "less_equal": ("<=", 1), "greater": (">", 1), "greater_equal": (">=", 1),
@@ -16,7 +26,7 @@ _INFIX = {  # as tightly as Python binds them, so that what is printed can be pa
 }  # fmt: skip
 _ASSOCIATES_WITH = {  # a + (b - c) needs no brackets, a - (b + c) does
     "add": {"add", "subtract"}, "multiply": {"multiply", "divide"},
-    "logical_or": {"logical_or"}, "logical_and": {"logical_and"}, "power": {"power"},
+    "logical_or": {"logical_or"}, "logical_and": {"logical_and"},
 }  # fmt: skip
 
 
@@ -50,7 +60,9 @@ def _text(node: Expression, outer: int) -> str:
     if isinstance(node, Index):
         keys = node.indices
         if len(keys) == 1:
-            return f"{_text(node.table, 9)}[{_text(next(iter(keys.values())), 0)}]"
+            ((dim, key),) = keys.items()
+            if fitting_dim(node.table, key) == dim:
+                return f"{_text(node.table, 9)}[{_text(key, 0)}]"
         inner = ", ".join(f'"{d}": {_text(i, 0)}' for d, i in keys.items())
         return f"{_text(node.table, 9)}[{{{inner}}}]"
     if isinstance(node, Contract):
@@ -73,7 +85,8 @@ def _apply_text(node: Apply, outer: int) -> str:
         sign, strength = _INFIX[name]
         left = _text(node.args[0], strength + (name == "power" or strength == 1))
         inner = node.args[1].function if isinstance(node.args[1], Apply) else ""
-        right = _text(node.args[1], strength + (inner not in _ASSOCIATES_WITH.get(name, ())))
+        tight = 6 if name == "power" else strength + (inner not in _ASSOCIATES_WITH.get(name, ()))  # 2**-1 needs none
+        right = _text(node.args[1], tight)
         return _wrap(f"{left}{sign}{right}" if name == "power" else f"{left} {sign} {right}", strength, outer)
     if name == "negative":
         return _wrap(f"-{_text(node.args[0], 6)}", 6, outer)

@@ -274,7 +274,13 @@ def index(table: Expression, key: Any) -> Expression:
             _must_have(table, d, "indexed along")
         chosen = {str(d): as_expression(i) for d, i in key.items()}
     elif isinstance(key, Expression):
-        chosen = {_fitting_dim(table, key): key}
+        dim = fitting_dim(table, key)
+        if dim is None:
+            raise ModelError(
+                f"'{table}' must have exactly one dim that fits the index '{key}'{_pointing(key)}. "
+                f'Got dims {table.dims or "none"}. Name the dim: table[{{"dim": {key}}}].'
+            )
+        chosen = {dim: key}
     elif isinstance(key, int | np.integer) and len(table.dims) == 1:
         chosen = {table.dims[0]: Constant(int(key))}
     else:
@@ -292,18 +298,18 @@ def index(table: Expression, key: Any) -> Expression:
     return Index(table, chosen)
 
 
-def _fitting_dim(table: Expression, key: Expression) -> str:
+def fitting_dim(table: Expression, key: Expression) -> str | None:
+    """Return the one dim of a table that an index fits: the one it points into, or the only one it does not bear."""
     into = getattr(key, "into", None)
-    if into is not None and into in table.dims:
-        return str(into)
-    free = [d for d in table.dims if d not in key.dims] if into is None else []
-    if len(free) == 1:
-        return free[0]
-    raise ModelError(
-        f"'{table}' must have exactly one dim that fits the index '{key}'"
-        f"{f', which points into {into!r}' if into else ''}. Got dims {table.dims or 'none'}. "
-        f'Name the dim: table[{{"dim": {key}}}].'
-    )
+    if into is not None:
+        return into if into in table.dims else None
+    free = [d for d in table.dims if d not in key.dims]
+    return free[0] if len(free) == 1 else None
+
+
+def _pointing(key: Expression) -> str:
+    into = getattr(key, "into", None)
+    return f", which points into '{into}'" if into else ""
 
 
 def stack(pieces: Sequence[Any], dim: str) -> Expression:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -45,6 +44,8 @@ def read_data(data: Any, more: Mapping[str, Any], declared: Dims) -> dict[str, G
 
 
 def _unknown_name(name: str, declared: Dims) -> str:
+    from difflib import get_close_matches
+
     close = get_close_matches(name, declared, n=1)
     known = ", ".join(f"'{n}'" for n in declared) or "none"
     hint = f"Did you mean '{close[0]}'?" if close else "Check the spelling, or declare it with m.data."
