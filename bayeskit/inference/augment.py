@@ -64,7 +64,7 @@ def _mixture(factor: Factor, name: str) -> tuple[Factor, Factor, Latent]:
     else:
         rate = 0.5 * as_expression(factor.parameter("b")) ** -2.0
         mixing = replace_factor(factor, name, Exponential(rate), variable, (rate,), (lay,))
-        scale = np.sqrt(variable)
+        scale = as_expression(np.sqrt(variable))
     normal = replace_factor(factor, factor.name, Normal(mu, scale), factor.value, (mu, scale), (lay, lay))
     return mixing, normal, Latent(name, variable, factor.shape, mixing)
 

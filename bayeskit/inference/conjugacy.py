@@ -33,6 +33,17 @@ class Refusal:
     def __str__(self) -> str:
         return f"{self.reason}; {self.advice}" if self.advice else self.reason
 
+    def about(self, name: str) -> Refusal:
+        """Return the same refusal, saying which latent it is about."""
+        return Refusal(f"of '{name}': {self.reason}", self.advice)
+
+
+def term(problem: Problem, label: str) -> str:
+    """Return how a sentence calls a term of the density that ``m.factor`` or ``m.require`` added."""
+    if label in problem.conditions:
+        return f"the condition {problem.conditions[label]} of m.require"
+    return f"the term '{label}' of the density"
+
 
 @dataclass(frozen=True, eq=False)
 class Contribution:
@@ -212,7 +223,7 @@ def match(problem: Problem, name: str) -> ConjugateUpdate | Refusal:
     prior = latent.prior.distribution
     terms = problem.terms_of(name)
     if terms:
-        return Refusal(f"the term '{terms[0]}' of the density depends on it")
+        return Refusal(f"{term(problem, terms[0])} depends on it")
     if latent.missing_from is not None and latent.prior.event:
         return Refusal("it fills part of a vector")
     contributions: list[Contribution] = []
@@ -234,15 +245,21 @@ def match(problem: Problem, name: str) -> ConjugateUpdate | Refusal:
 
 
 def _advice(kind: str, contribution: Contribution) -> str:
+    if kind != "Gamma":
+        return f"for {contribution.label} {_article(kind)} {kind} prior would be conjugate"
     nearest = {
-        "Gamma": "a Gamma or InverseGamma prior, or HalfNormal on a standard deviation, would be conjugate",
-        "Normal": "a Normal prior would be conjugate",
-        "Beta": "a Beta prior would be conjugate",
-        "Dirichlet": "a Dirichlet prior would be conjugate",
-        "Wishart": "a Wishart prior would be conjugate",
-        "InverseWishart": "an InverseWishart prior would be conjugate",
+        1.0: "a Gamma prior",
+        -1.0: "an InverseGamma prior",
+        2.0: "a HalfNormal prior",
+        -2.0: "a HalfNormal prior on it, or an InverseGamma prior on its square,",
     }
-    return f"for {contribution.label} {nearest[kind]}"
+    if contribution.exponent not in nearest:
+        return ""
+    return f"for {contribution.label} {nearest[contribution.exponent]} would be conjugate"
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "AEIOU" else "a"
 
 
 def _read_child(child: Factor, latent: Latent) -> Contribution | Refusal:
@@ -282,7 +299,10 @@ def _no_rule(child: Factor, latent: Latent, parameter: str) -> Refusal:
 def _read_power(child: Factor, latent: Latent, rule: Rule, expression: Expression) -> Contribution | Refusal:
     form = power_form(expression, latent.name)
     if isinstance(form, NotPower):
-        return Refusal(f"in '{child.name}', {form}", f"a product with a power of '{latent.name}' would be conjugate")
+        nearest = {1.0: "a Gamma prior on", -1.0: "an InverseGamma prior on", -2.0: "an InverseGamma prior on the square of"}
+        label = f"{rule.child}({rule.parameter}) of '{child.name}'"
+        advice = f"{nearest[rule.exponent]} the parameter itself would be conjugate for {label}"
+        return Refusal(f"in '{child.name}', {form}", advice)
     return Contribution(
         child, rule, form.coefficient, ZERO, _ordered(form.positions, latent), form.exponent * rule.exponent
     )

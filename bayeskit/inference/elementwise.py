@@ -16,7 +16,7 @@ from bayeskit.expressions import Expression, Variable
 from bayeskit.expressions.linear import Position
 from bayeskit.expressions.nodes import Apply
 from bayeskit.expressions.structure import Index, Rename, rename
-from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.model.problem import Factor, Latent, Problem
 
 Array = np.ndarray
@@ -97,7 +97,7 @@ def elementwise(problem: Problem, name: str) -> Elementwise | Refusal:
         return Refusal(f"its {latent.prior.distribution.family} prior couples its entries")
     terms = problem.terms_of(name)
     if terms:
-        return Refusal(f"the term '{terms[0]}' of the density couples its entries")
+        return Refusal(f"{term(problem, terms[0])} couples its entries")
     read = []
     for child in children:
         places = _one_place(child, latent)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp
 
+from bayeskit.expressions import Expression
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.elementwise import Elementwise, elementwise
 from bayeskit.model.problem import Factor, Problem
@@ -36,7 +37,7 @@ def finite_values(factor: Factor, env: Environment) -> Array | Refusal:
     return np.arange(int(lower.min()), int(upper.max()) + 1)
 
 
-def _laid(factor: Factor):  # noqa: ANN202
+def _laid(factor: Factor) -> list[tuple[Callable[[Array], Array], Expression]]:
     return [(lay, e) for lay, e in zip(factor._aligners, factor.parameters, strict=True)]
 
 

@@ -14,7 +14,7 @@ from scipy.special import softmax
 
 from bayeskit.errors import ImproperError
 from bayeskit.inference.block import GaussianBlock
-from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
+from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match, term
 from bayeskit.inference.enumeration import Enumeration, enumeration
 from bayeskit.inference.exact_gaussian import ExactGaussian, common_scale
 from bayeskit.inference.exact_wishart import normal_wishart
@@ -122,22 +122,22 @@ class ExactFinite:
 def exact_component(problem: Problem, names: list[str]) -> ExactComponent | Refusal:
     """Return a group of connected latents in closed form, or why it has none."""
     if any(problem.terms_of(n) for n in names):
-        term = next(t for n in names for t in problem.terms_of(n))
-        return Refusal(f"the term '{term}' of the density has no closed form")
+        label = next(t for n in names for t in problem.terms_of(n))
+        return Refusal(f"{term(problem, label)} has no closed form")
     gaussian, refusals = gaussian_latents(problem, names)
     rest = [n for n in names if n not in gaussian]
     if gaussian and len(rest) <= 1:
         found = _gaussian(problem, gaussian, rest)
         if not isinstance(found, Refusal) or len(names) > 1:
-            return found
+            return refusals[rest[0]].about(rest[0]) if rest and rest[0] in refusals else found
     if len(names) > 1:
-        return _many(problem, names, refusals)
+        return _many(names, refusals)
     (name,) = names
     listed = enumeration(problem, name)
     if isinstance(listed, Enumeration):
         return ExactFinite(problem, listed)
     update = match(problem, name)
-    return ExactConjugate(problem, update) if isinstance(update, ConjugateUpdate) else update
+    return ExactConjugate(problem, update) if isinstance(update, ConjugateUpdate) else update.about(name)
 
 
 def _gaussian(problem: Problem, gaussian: list[str], rest: list[str]) -> ExactComponent | Refusal:
@@ -158,8 +158,8 @@ def _gaussian(problem: Problem, gaussian: list[str], rest: list[str]) -> ExactCo
     return component
 
 
-def _many(problem: Problem, names: list[str], refusals: Mapping[str, Refusal]) -> Refusal:
+def _many(names: list[str], refusals: Mapping[str, Refusal]) -> Refusal:
     for name in names:
         if name in refusals:
-            return refusals[name]
+            return refusals[name].about(name)
     return Refusal(f"{', '.join(repr(n) for n in names)} depend on each other and are not one known family")

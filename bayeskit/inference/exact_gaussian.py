@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
 
 Array = np.ndarray
+_ADVICE = "an InverseGamma prior on the variance, or a Gamma prior on the precision, would make it exact"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class CommonScale:
 def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonScale | Refusal:
     """Return how every row of a block shares one unknown scale, or the row that does not."""
     latent = problem.latents[name]
+    if not any(bf.precision.latent is not None and name in bf.precision.latent.variables for bf in block.factors):
+        return Refusal(f"of '{name}': {latent.prior.distribution} is not a normal prior, and it enters the mean of a normal")
     exponents: set[float] = set()
     inside = {id(bf.factor) for bf in block.factors}
     for child in problem.children_of(name):
@@ -62,7 +65,7 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
         if bf.precision.kind == "matrix" or part is None:
             if not bf.factor.value.variables:
                 return Refusal(f"'{name}' lies above the data: '{bf.factor.name}' ~ {bf.factor.distribution} has another scale")
-            advice = f"a prior sd that is a known multiple of '{name}' would make it exact"
+            advice = f"an exact posterior needs a prior scaled by a known multiple of '{name}'"
             return Refusal(f"'{bf.factor.name}' ~ {bf.factor.distribution} does not scale with '{name}'", advice)
         form = power_form(part, name)
         if isinstance(form, NotPower) or form.coefficient.variables:
@@ -77,14 +80,14 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
     (exponent,) = exponents
     family = natural_family(latent.prior.distribution, "Gamma", {exponent})
     if isinstance(family, str):
-        return Refusal(family, f"an InverseGamma prior on the variance of '{block.factors[-1].factor.name}' would be exact")
+        return Refusal(family, _ADVICE)
     assert isinstance(family, GammaFamily)
     p, a, b = (n.reshape(-1) for n in family.prior(*latent.prior.parameter_arrays(problem.env)))
     other, rate, shape = (b, a / 2, p) if exponent > 0 else (a, b / 2, -p)
     if np.any(other) or family.truncated:
         return Refusal(
             f"{latent.prior.distribution} is not an inverse gamma on the variance",
-            f"an InverseGamma prior on the square of '{name}' would make it exact",
+            _ADVICE,
         )
     size = latent.size
     return CommonScale(latent, family, exponent, np.broadcast_to(shape, (size,)), np.broadcast_to(rate, (size,)))

@@ -35,8 +35,11 @@ def normal_wishart(problem: Problem, gaussian: list[str], matrix: str) -> Normal
     kind = latent.prior.distribution.family
     if kind not in ("Wishart", "InverseWishart"):
         return Refusal(f"{latent.prior.distribution} is not a Wishart or InverseWishart prior")
-    if len(gaussian) != 1 or latent.prior.plates:
-        return Refusal("a mean and its matrix have a joint closed form one pair at a time")
+    if latent.prior.plates:
+        return Refusal(f"'{matrix}' has plates: a mean and its matrix have a joint closed form one pair at a time")
+    if len(gaussian) != 1:
+        others = ", ".join(f"'{n}'" for n in gaussian)
+        return Refusal(f"{others} go together under '{matrix}', which has a joint closed form with one mean alone")
     mean = problem.latents[gaussian[0]]
     if len(mean.shape) != 1:
         return Refusal(f"'{gaussian[0]}' is not one vector")
@@ -61,15 +64,14 @@ def _read_rows(
 ) -> tuple[Array, Array, Array] | Refusal:
     """Read one factor as rows: v (n, d), c (n,), w (n,)."""
     if factor.distribution.family != "MvNormal":
-        return Refusal(f"'{factor.name}' is not multivariate normal")
+        return Refusal(f"'{factor.name}' ~ {factor.distribution} does not scale with '{matrix}'", _advice(matrix))
     parameter = "tau" if kind == "Wishart" else "cov"
     names = [p.name for p in factor.distribution.parameters]
     if parameter not in names:
         return Refusal(f"'{factor.name}' is not given by its {parameter}")
     scale = linear_form(factor.parameter(parameter), {matrix}, factor.sizes)
     if isinstance(scale, NotLinear) or not scale.is_elementwise or not scale.terms:
-        advice = f"a prior covariance that is a known multiple of '{matrix}' would make it exact"
-        return Refusal(f"'{factor.name}' ~ {factor.distribution} does not scale with '{matrix}'", advice)
+        return Refusal(f"'{factor.name}' ~ {factor.distribution} does not scale with '{matrix}'", _advice(matrix))
     forms = [linear_form(e, {mean}, factor.sizes) for e in (factor.parameter("mu"), factor.value)]
     env, frame = problem.env, factor.plates + factor.event
     n, d = int(np.prod(factor.shape, dtype=int)), factor.sizes[factor.event[0]]
@@ -92,6 +94,10 @@ def _read_rows(
     w = aligner(term.coefficient.dims, factor.plates)(np.asarray(term.coefficient.evaluate(env), float))
     w = np.broadcast_to(w, (1, *factor.shape)).reshape(n)
     return v, c[0], w if kind == "Wishart" else 1.0 / w
+
+
+def _advice(matrix: str) -> str:
+    return f"an exact posterior needs a MvNormal scaled by a known multiple of '{matrix}'"
 
 
 class NormalWishart:

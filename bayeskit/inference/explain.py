@@ -7,7 +7,7 @@ import textwrap
 
 from bayeskit.inference.augment import SUFFIX
 from bayeskit.inference.plan import Plan
-from bayeskit.inference.sweep_plan import MetropolisStep
+from bayeskit.inference.steps import MetropolisStep
 
 _WIDTH = 118
 _MIXING = re.compile(r"'(\w+?)_\d+" + SUFFIX + "'")
@@ -20,26 +20,54 @@ def explain(plan: Plan) -> str:
     visible |= {n: t for n, t in plan.notes.items() if n not in visible and SUFFIX not in n}
     groups: dict[str, list[str]] = {}
     for name, note in visible.items():
-        groups.setdefault(note, []).append(name)
+        groups.setdefault(_named(note), []).append(name)
     column = min(28, max((len(", ".join(names)) for names in groups.values()), default=0))
     for note, names in groups.items():
         lines += _entry(", ".join(names), note, column)
-    lines += [f"not exact because {reason}." for reason in dict.fromkeys(plan.refusals.values())]
+    for sentence in _sentences(plan):
+        lines += textwrap.wrap(sentence, _WIDTH)
+    return "\n".join(lines)
+
+
+def _sentences(plan: Plan) -> list[str]:
+    """Return what is said of the whole."""
+    said = " ".join(plan.notes.values())
+    reasons = [r for r in dict.fromkeys(plan.refusals.values()) if r.split(": ", 1)[-1] not in said]
+    found = [f"Not exact because {reason}." for reason in reasons]
     if plan.problem.potentials or plan.problem.conditions:
-        lines.append("Terms of m.factor and m.require are not renormalised in the evidence.")
-    if plan.method != "exact":
-        lines.append("Propriety not checked for what is sampled.")
-    return _MIXING.sub(r"the mixing scales of '\1'", "\n".join(lines))
+        found.append("Terms of m.factor and m.require are not renormalised in the evidence.")
+    latents = [plan.problem.latents[n] for n in plan.notes if n in plan.problem.latents]
+    improper = [e.name for e in latents if not e.prior.distribution.is_proper and plan.component_of(e.name) is None]
+    if improper and plan.steps:
+        names = ", ".join(f"'{n}'" for n in improper)
+        found.append(f"The prior of {names} is improper; that the posterior is proper was not checked.")
+    elif plan.steps and plan.problem.potentials:
+        found.append("That the density with its terms of m.factor is proper was not checked.")
+    return [_named(s) for s in found]
+
+
+def _named(text: str) -> str:
+    """Call the hidden latents of a mixture what they are."""
+    return _MIXING.sub(r"the mixing scales of '\1'", text)
 
 
 def _headline(plan: Plan) -> str:
     if plan.method == "exact":
-        how = "every posterior is known in closed form" if plan.exact else "no data: the prior is the posterior"
-        return f"method: exact ({how})"
+        return f"method: exact ({_why_exact(plan)})"
     blocks = len(plan.steps)
     if plan.method == "metropolis" and isinstance(plan.steps[0], MetropolisStep):
         return "method: metropolis (random walk on the unconstrained scale)"
     return f"method: gibbs ({blocks} block{'s' if blocks > 1 else ''} in a sweep)"
+
+
+def _why_exact(plan: Plan) -> str:
+    if plan.exact:
+        return "every posterior is known in closed form"
+    if not plan.problem.latents:
+        return "there are no latents: the density of the data is the evidence"
+    if plan.problem.observations:
+        return "the data say nothing of the latents: the prior is the posterior"
+    return "no data: the prior is the posterior"
 
 
 def _entry(names: str, note: str, column: int) -> list[str]:

@@ -26,18 +26,24 @@ def initial_state(
         Where no such start is found; the message names the factor whose density is zero.
     """
     state = _propose(problem, names, rng, chains)
+    height = _log_joint(problem, state)
     for attempt in range(_TRIES):
-        bad = ~np.isfinite(_log_joint(problem, state))
-        if not bad.any():
+        # Vague priors put their middles far from the data, informative ones where no unit scale would look: of a start
+        # of either kind each chain takes the one of greater density.
+        fresh = _propose(problem, names, rng, chains, spread=attempt % 2 == 0)
+        height_of_fresh = _log_joint(problem, fresh)
+        better = ~np.isfinite(height) | (height_of_fresh > height)
+        state = {n: np.where(better.reshape(-1, *(1,) * (v.ndim - 1)), fresh[n], v) for n, v in state.items()}
+        height = np.where(better, height_of_fresh, height)
+        if np.isfinite(height).all():
             return state
-        fresh = _propose(problem, names, rng, chains, spread=attempt % 2 == 1)
-        state = {n: np.where(bad.reshape(-1, *(1,) * (v.ndim - 1)), fresh[n], v) for n, v in state.items()}
     raise RefusedError(_no_start(problem, state))
 
 
 def _log_joint(problem: Problem, state: Mapping[str, Array]) -> Array:
     with np.errstate(all="ignore"):
         total = problem.log_joint(state)
+    total = np.where(np.isnan(total), -np.inf, total)
     return np.broadcast_to(total, (len(next(iter(state.values()))),)) if state else np.zeros(1)
 
 

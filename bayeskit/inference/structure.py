@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from bayeskit.expressions.linear import NotLinear, linear_form
-from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.model.problem import Factor, Problem
 
 GAUSSIAN_PRIORS = {"Normal", "MvNormal", "Flat"}
@@ -94,7 +94,7 @@ def _no_gaussian_prior(problem: Problem, name: str) -> Refusal | None:
     if distribution.family == "Flat" and any(distribution.given.get(b) is not None for b in ("lower", "upper")):
         return Refusal(f"{distribution} is cut by a bound")
     terms = problem.terms_of(name)
-    return Refusal(f"the term '{terms[0]}' of the density depends on it") if terms else None
+    return Refusal(f"{term(problem, terms[0])} depends on it") if terms else None
 
 
 def _obstacle(factor: Factor, members: list[str]) -> tuple[str, Refusal] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,8 +42,8 @@ def sample(
         latents = {n: v for n, v in values.items() if n in plan.problem.latents}
         draws = next(iter(values.values())).shape[1]
     for component in plan.exact:
-        for name, flat in component.sample(rng, chains * draws).items():
-            latents[name] = flat.reshape(chains, draws, *flat.shape[1:])
+        for name, v in component.sample(rng, chains * draws).items():
+            latents[name] = v.reshape(chains, draws, *v.shape[1:])
     if plan.forward:
         flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in latents.items()}
         drawn = draw_forward(plan.problem, plan.forward, flat, rng, chains * draws)
@@ -84,8 +84,6 @@ def _sweep(
 
 def _swept_part(plan: Plan) -> Problem:
     """Return the problem of the swept latents alone: what is exact or drawn forward does not meet them."""
-    from dataclasses import replace
-
     names = set(plan.sampled)
     elsewhere = set(plan.working.latents) - names
     factors = tuple(f for f in plan.working.factors if f.variables & names and not f.variables & elsewhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Never
 
 from bayeskit.conjugate.mixtures import HALF_T
 from bayeskit.errors import RefusedError
@@ -167,7 +168,7 @@ def _asked_step(problem: Problem, name: str, option: options.StepOption) -> Step
     return MetropolisStep(problem, [name], "asked for by steps=", scale=option.scale)
 
 
-def _refuse(name: str, option: options.StepOption, refusal: Refusal):  # noqa: ANN202
+def _refuse(name: str, option: options.StepOption, refusal: Refusal) -> Never:
     raise RefusedError(
         f"steps={{'{name}': bk.{option}}} cannot be honoured: {refusal}. Leave the choice to the plan, or use bk.Slice()."
     )

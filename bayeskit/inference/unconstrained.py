@@ -6,11 +6,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bayeskit.distributions.transforms import transform_of
+from bayeskit.distributions.transforms import Identity, Transform, transform_of
 from bayeskit.model.problem import Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+
+
+def log_jacobian(transform: Transform, u: Array, x: Array) -> Array:
+    """Return the log Jacobian at `u`, and -inf where ``x = inverse(u)`` was rounded to its bound.
+
+    From there no way leads back to the unconstrained scale, so a chain must not enter: of a probability the last 1e-16
+    below one, of a number between -10 and -1e-5 the last 1e-15.
+    """
+    total = transform.log_jacobian(u)
+    if isinstance(transform, Identity):
+        return total
+    back = np.isfinite(transform.forward(x))
+    return np.where(back.reshape(*total.shape, -1).all(axis=-1), total, -np.inf)
 
 
 class Unconstrained:
@@ -50,7 +63,7 @@ class Unconstrained:
             u = vector[:, start : start + size].reshape(vector.shape[0], *shape)
             start += size
             values[name] = state[name] = transform.inverse(u)
-            jacobian = transform.log_jacobian(u)
+            jacobian = log_jacobian(transform, u, values[name])
             total = total + jacobian.reshape(jacobian.shape[0], -1).sum(axis=1)
         return values, total
 

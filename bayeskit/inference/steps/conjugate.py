@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bayeskit.conjugate.families import Naturals
 from bayeskit.conjugate.mixtures import half_t_naturals
 from bayeskit.inference.conjugacy import ConjugateUpdate
 from bayeskit.inference.enumeration import Enumeration
@@ -20,7 +21,7 @@ class ConjugateStep:
 
     def __init__(self, update: ConjugateUpdate) -> None:
         self.conditional = update
-        self.names = (update.latent.name,)
+        self.names: tuple[str, ...] = (update.latent.name,)
         rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
         self.label = f"conjugate step: {update.latent.prior.distribution} prior with {rows}"
 
@@ -43,7 +44,7 @@ class HalfTStep:
 
     def __init__(self, update: ConjugateUpdate) -> None:
         self.conditional = update
-        self.names = (update.latent.name,)
+        self.names: tuple[str, ...] = (update.latent.name,)
         rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
         self.label = (
             f"conjugate step through a mixture: {update.latent.prior.distribution} is an inverse-gamma mixture, with {rows}"
@@ -57,7 +58,7 @@ class HalfTStep:
     ) -> tuple[dict[str, Array], Any, dict[str, Array]]:
         """Draw the auxiliary number given the scale, then the scale given it."""
         latent = self.conditional.latent
-        naturals = half_t_naturals(latent.prior, env[latent.name], env, rng)
+        naturals: Naturals = half_t_naturals(latent.prior, env[latent.name], env, rng)
         for part in self.conditional.children_naturals(env):
             naturals = tuple(a + b for a, b in zip(naturals, part, strict=True))
         return {latent.name: self.conditional.family.sample(naturals, rng)}, None, {}
@@ -68,7 +69,7 @@ class EnumerateStep:
 
     def __init__(self, found: Enumeration) -> None:
         self.found = found
-        self.names = (found.name,)
+        self.names: tuple[str, ...] = (found.name,)
         self.label = f"enumeration of {len(found.values)} values, element by element"
 
     def start(self, env: Environment, chains: int) -> None:

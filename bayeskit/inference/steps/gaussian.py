@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,8 @@ class BlockScale:
             return f"slice sampling with the Gaussian block integrated out: {self.refusal}"
         if self.is_integrated:
             return (
-                f"slice sampling with the Gaussian block integrated out: only {self.below} numbers lie below it, "
-                "and given them it would hardly move"
+                f"slice sampling with the Gaussian block integrated out: it scales only {self.below} numbers, and drawn "
+                "given them it could move slowly"
             )
         rows = ", ".join(f"'{p.factor.factor.name}'" for p in self.parts)
         how = "through its inverse-gamma mixture " if self.is_half_t else ""
@@ -83,6 +84,7 @@ class BlockScale:
         """Return the natural parameters given the block's sums of squared residuals ``(batch, columns)``."""
         assert self.family is not None
         prior = self.latent.prior
+        total: tuple[Array, ...]
         if self.is_half_t:
             total = half_t_naturals(prior, env[self.latent.name], env, rng)
         else:
@@ -192,7 +194,12 @@ class PlainScales:
 
     def __init__(self, problem: Problem, scales: list[BlockScale], columns: int) -> None:
         self.scales = scales
-        shape, rate, weights, self.exponents, self.places = [], [], [], [], []
+        shape: list[Array] = []
+        rate: list[Array] = []
+        weights: list[Array] = []
+        self.exponents: list[float] = []
+        self.places: list[slice] = []
+        start = 0
         for scale in scales:
             size, exponent = scale.latent.size, scale.parts[0].exponent
             assert isinstance(scale.family, GammaFamily)
@@ -203,7 +210,8 @@ class PlainScales:
             for part in scale.parts:
                 own = own + 0.5 * part.factor.precision.counts
                 weight[part.columns] += 0.5 * np.eye(size)
-            self.places.append(slice(sum(map(len, shape)), sum(map(len, shape)) + size))
+            self.places.append(slice(start, start + size))
+            start += size
             self.exponents.append(1.0 / exponent)
             shape.append(own)
             rate.append(slope)
@@ -302,9 +310,7 @@ class GaussianStep:
         with np.errstate(all="ignore"):
             for i in range(size):
                 flat = flat.copy()
-                flat[:, i] = slice_sample(
-                    lambda e, i=i: log_density(e, i), flat[:, i], rng, width=width[i], name=name
-                )[0]
+                flat[:, i] = slice_sample(partial(log_density, i=i), flat[:, i], rng, width=width[i], name=name)[0]
         after = flat.reshape(shape)
         return before, after, transform.inverse(after)
 

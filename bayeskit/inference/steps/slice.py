@@ -10,6 +10,7 @@ import numpy as np
 from bayeskit.distributions.transforms import transform_of
 from bayeskit.inference.elementwise import Elementwise
 from bayeskit.inference.slice import WidthState, slice_sample, start_width, update_width
+from bayeskit.inference.unconstrained import log_jacobian
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
@@ -21,7 +22,7 @@ class SliceStep:
     def __init__(self, conditional: Elementwise, reason: str, *, joins: bool = False) -> None:
         self.conditional, self.joins = conditional, joins  # joins: may be moved into a joint step
         self.latent = conditional.latent
-        self.names = (self.latent.name,)
+        self.names: tuple[str, ...] = (self.latent.name,)
         self.label = f"slice sampling: {reason}"
 
     def start(self, env: Environment, chains: int) -> WidthState:
@@ -42,7 +43,7 @@ class SliceStep:
 
         def log_density(u: Array) -> Array:
             x = transform.inverse(u)
-            return self.conditional.log_density({**env, self.names[0]: x}) + transform.log_jacobian(u)
+            return self.conditional.log_density({**env, self.names[0]: x}) + log_jacobian(transform, u, x)
 
         u = transform.forward(env[self.names[0]])
         with np.errstate(all="ignore"):
