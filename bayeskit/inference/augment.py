@@ -44,9 +44,7 @@ def augment(problem: Problem, sampled: Collection[str]) -> tuple[Problem, dict[s
 
 
 def _is_worth(problem: Problem, factor: Factor, sampled: Collection[str]) -> bool:
-    normal = {
-        n for n in sampled if problem.latents[n].prior.distribution.family in (*GAUSSIAN_PRIORS, *MIXED)
-    }
+    normal = {n for n in sampled if problem.latents[n].prior.distribution.family in (*GAUSSIAN_PRIORS, *MIXED)}
     return bool((factor.parameter("mu").variables | factor.value.variables) & normal)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
+from bayeskit.conjugate.arrow import Arrow, Factored, Priors, factor, factor_augmented, factor_under
 from bayeskit.inference.layout import choose_layout, group_of
 from bayeskit.model.problem import Factor, Latent, Problem
 from bayeskit.statistics.design import Design, Triplets
@@ -22,6 +22,7 @@ from bayeskit.statistics.precision import Precision
 Array = np.ndarray
 Environment = Mapping[str, Array]
 LOG_2PI = float(np.log(2 * np.pi))
+_LOST = 1e-8  # a sum smaller than this, relative to its terms, is taken from the rows
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
 
@@ -39,6 +40,15 @@ class BlockFactor:
     def weights(self) -> Array:
         """Known weights of the rows: those of a vector's entries are whitened into the rows."""
         return self.precision.weight
+
+
+@dataclass(frozen=True, eq=False)
+class _WidePriors:
+    """Which rows are the priors of the wide unknowns: factor, groups, places in the group; and their known parts."""
+
+    rows: tuple[tuple[BlockFactor, Array, Array], ...]
+    B: Array
+    b: Array
 
 
 class GaussianBlock:
@@ -130,6 +140,8 @@ class GaussianBlock:
         tables = [bf.sums for bf in self.moving if bf.sums is not None]
         self.sums = np.concatenate(tables) if tables else np.zeros((0, self.layout.size))
         self.is_static = not self._loose
+        self._priors = self._wide_priors()
+        self._squares = np.abs(self.sums[:, self.layout.diagonal])
         self._constant = self._log_constant()
 
     def _pilot_fit(self, still: list[BlockFactor]) -> Array:
@@ -219,15 +231,64 @@ class GaussianBlock:
 
     def factored(self, env: Environment, precisions: list[Array] | None = None) -> tuple[Factored, Array]:
         """Return the factored system of every chain, and ``v' Lambda v``."""
-        A, B, E = self.layout.augmented(self.flat_system(env, precisions))
-        return factor_augmented(A, B, E), E[:, -1, -1]
+        values = self.precisions(env) if precisions is None else precisions
+        A, B, E = self.layout.augmented(self.flat_system(env, values))
+        try:
+            system = factor_augmented(A, B, E)
+            if self._priors is None or system.is_exact(E[:, :-1, :-1]):
+                return system, E[:, -1, -1]
+        except np.linalg.LinAlgError:
+            if self._priors is None:
+                raise
+        return self._factored_under_priors(env, values), E[:, -1, -1]
+
+    # ---- scales that go to zero or to infinity ------------------------------------------------------------------
+    def _wide_priors(self) -> _WidePriors | None:
+        """Find the rows that say ``w = B d + b + noise`` for every wide unknown, one each; None where they do not."""
+        layout, found = self.layout, []
+        row_of = np.full((layout.groups, layout.width), -1)
+        B, b = np.zeros((*row_of.shape, layout.rest)), np.zeros(row_of.shape)
+        for number, bf in enumerate(self.factors):
+            if bf not in self._table or bf.precision.kind != "scalar" or len(bf.rows) != 1:
+                continue
+            (rows,) = bf.rows
+            place = np.abs(rows.W).argmax(axis=1) if layout.width else np.zeros(0, dtype=np.int64)
+            is_prior = bf.factor.value.variables & set(self.names) and bf.precision.root is None
+            if not is_prior or not np.array_equal(rows.W, -np.eye(layout.width)[place]):
+                continue
+            if (row_of[rows.group, place] >= 0).any() or len(set(zip(rows.group, place, strict=True))) != len(place):
+                continue
+            row_of[rows.group, place] = number
+            B[rows.group, place], b[rows.group, place] = rows.D, -rows.v
+            found.append((bf, rows.group, place))
+        if not layout.groups or not layout.rest or (row_of < 0).any():
+            return None
+        return _WidePriors(tuple(found), B, b)
+
+    def _factored_under_priors(self, env: Environment, values: list[Array]) -> Factored:
+        """Factor with the wide part's priors apart from the rest of the system."""
+        assert self._priors is not None
+        apart = {id(bf) for bf, _, _ in self._priors.rows}
+        by_factor = {id(bf): value for bf, value in zip(self.moving, values, strict=True)}
+        batch = max([1, *(len(v) for v in values)])
+        flat, Q = np.zeros((1, self.layout.size)), np.zeros((batch, self.layout.groups, self.layout.width))
+        for bf in self._table:
+            if id(bf) not in apart and bf.sums is not None:
+                flat = flat + (by_factor[id(bf)] @ bf.sums if id(bf) in by_factor else bf.sums[0])
+        for bf in self._loose:
+            flat = flat + self._loose_system(bf, env)
+        for bf, group, place in self._priors.rows:
+            value = by_factor.get(id(bf), np.ones((1, 1)))
+            Q[:, group, place] = bf.weights * value[:, bf.precision.cell]
+        A, B, E = self.layout.augmented(flat)
+        return factor_under(Priors(self._priors.B, self._priors.b, Q), A, B, E)
 
     # ---- what a step asks for -----------------------------------------------------------------------------------
     def log_marginal(self, env: Environment) -> Array:
         """Return the log density of the block's children with the block integrated out: ``(batch,)``."""
         values = self.precisions(env)
         system, vv = self.factored(env, values)
-        total = 0.5 * (system.quadratic() - vv - system.log_det()) + self._constant
+        total = 0.5 * (system.gain(vv) - system.log_det()) + self._constant
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, len(bf.rows), -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
@@ -269,7 +330,27 @@ class GaussianBlock:
 
     def residual_sums(self, x: Array) -> Array:
         """Return the sums of squared residuals of the tabulated latent cells, at columns about the pilot."""
-        return self.layout.features(*self.layout.parts(x)) @ self.sums.T
+        wide, dense = self.layout.parts(x)
+        sums = self.layout.features(wide, dense) @ self.sums.T
+        terms = np.concatenate([wide.reshape(len(x), -1), dense, np.ones((len(x), 1))], axis=1)
+        small = np.abs(sums) < _LOST * ((terms * terms) @ self._squares.T)
+        if small.any():
+            self._from_rows(sums, small, wide, dense)
+        return sums
+
+    def _from_rows(self, sums: Array, small: Array, wide: Array, dense: Array) -> None:
+        """Replace sums that cancelled by those of the residuals themselves."""
+        start = 0
+        for bf in self.moving:
+            d, cells = len(bf.rows), bf.precision.cells
+            stop = start + cells * d * d
+            chains = np.flatnonzero(small[:, start:stop].any(axis=1))
+            if len(chains):
+                e = [rows.residual(wide[chains], dense[chains]) for rows in bf.rows]
+                for i, chain in enumerate(chains):
+                    pairs = [np.bincount(bf.precision.cell, bf.weights * p[i] * q[i], cells) for p in e for q in e]
+                    sums[chain, start:stop] = np.stack(pairs, axis=1).ravel()
+            start = stop
 
 
 def _flat(values: Array) -> Array:

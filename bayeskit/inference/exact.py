@@ -113,7 +113,11 @@ class ExactFinite:
     def log_density(self, values: Mapping[str, Array]) -> Array:
         """Return the log probability of the values."""
         logs = self.found.log_weights(self.problem.env)
-        logs = logs - np.log(np.exp(logs - logs.max(-1, keepdims=True)).sum(-1, keepdims=True)) - logs.max(-1, keepdims=True)
+        logs = (
+            logs
+            - np.log(np.exp(logs - logs.max(-1, keepdims=True)).sum(-1, keepdims=True))
+            - logs.max(-1, keepdims=True)
+        )
         place = values[self.names[0]][..., None] - self.found.values[0]
         picked = np.take_along_axis(np.broadcast_to(logs, (*place.shape[:-1], logs.shape[-1])), place, axis=-1)
         return picked.reshape(picked.shape[0], -1).sum(axis=1)

@@ -54,7 +54,9 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
     """Return how every row of a block shares one unknown scale, or the row that does not."""
     latent = problem.latents[name]
     if not any(bf.precision.latent is not None and name in bf.precision.latent.variables for bf in block.factors):
-        return Refusal(f"of '{name}': {latent.prior.distribution} is not a normal prior, and it enters the mean of a normal")
+        return Refusal(
+            f"of '{name}': {latent.prior.distribution} is not a normal prior, and it enters the mean of a normal"
+        )
     exponents: set[float] = set()
     inside = {id(bf.factor) for bf in block.factors}
     for child in problem.children_of(name):
@@ -64,7 +66,9 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
         part = bf.precision.latent
         if bf.precision.kind == "matrix" or part is None:
             if not bf.factor.value.variables:
-                return Refusal(f"'{name}' lies above the data: '{bf.factor.name}' ~ {bf.factor.distribution} has another scale")
+                return Refusal(
+                    f"'{name}' lies above the data: '{bf.factor.name}' ~ {bf.factor.distribution} has another scale"
+                )
             advice = f"an exact posterior needs a prior scaled by a known multiple of '{name}'"
             return Refusal(f"'{bf.factor.name}' ~ {bf.factor.distribution} does not scale with '{name}'", advice)
         form = power_form(part, name)
@@ -242,7 +246,12 @@ class ExactGaussian:
         unit = np.zeros((sets * k, self.block.total))
         unit[np.arange(sets * k), columns.ravel()] = 1.0
         hw, hd = layout.parts(unit)
-        ones = Factored(*(np.broadcast_to(a, (sets * k, *a.shape[1:])) for a in (system.LA, system.XC, system.xw, system.LS, system.xd)))
+        ones = Factored(
+            *(
+                np.broadcast_to(a, (sets * k, *a.shape[1:]))
+                for a in (system.LA, system.XC, system.xw, system.LS, system.xd)
+            )
+        )
         solved = layout.gather(*_solve_right(ones, hw, hd))
         return np.stack([solved[s * k : (s + 1) * k][:, columns[s]] for s in range(sets)])
 

@@ -152,7 +152,10 @@ class NormalWishart:
 
     def log_evidence(self) -> float:
         """Return the difference of log normalisers, and what the rows carry."""
-        prior = tuple(np.asarray(n, dtype=float).reshape(1, *np.shape(n)[np.ndim(n) - k :]) for n, k in zip(self.prior, (0, 2), strict=True))
+        prior = tuple(
+            np.asarray(n, dtype=float).reshape(1, *np.shape(n)[np.ndim(n) - k :])
+            for n, k in zip(self.prior, (0, 2), strict=True)
+        )
         gain = float((self.family.log_normaliser(self.naturals) - self.family.log_normaliser(prior)).sum())
         half = 0.5 * self.d
         return gain + half * float(np.log(self.w).sum() - (self.count - 1) * np.log(2 * np.pi) - np.log(self.kappa))

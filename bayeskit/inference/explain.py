@@ -73,5 +73,8 @@ def _why_exact(plan: Plan) -> str:
 def _entry(names: str, note: str, column: int) -> list[str]:
     first = f"  {names:<{column}}  "
     if len(first) > column + 4:
-        return [first.rstrip(), *textwrap.wrap(note, _WIDTH, initial_indent=" " * (column + 4), subsequent_indent=" " * (column + 4))]
+        return [
+            first.rstrip(),
+            *textwrap.wrap(note, _WIDTH, initial_indent=" " * (column + 4), subsequent_indent=" " * (column + 4)),
+        ]
     return textwrap.wrap(note, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))

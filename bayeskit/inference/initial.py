@@ -15,9 +15,7 @@ _TRIES = 200
 _LARGE = 1e3
 
 
-def initial_state(
-    problem: Problem, names: list[str], rng: np.random.Generator, chains: int
-) -> dict[str, Array]:
+def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, chains: int) -> dict[str, Array]:
     """Return starting values for latents, each ``(chains, *dims)``, where the joint density is positive.
 
     Raises

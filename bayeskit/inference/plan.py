@@ -63,9 +63,7 @@ class Plan:
         return next((c for c in self.exact if name in c.names), None)
 
 
-def make_plan(
-    problem: Problem, method: str = "auto", steps: Mapping[str, options.StepOption] | None = None
-) -> Plan:
+def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, options.StepOption] | None = None) -> Plan:
     """Decide what is done to each variable.
 
     Raises
@@ -91,7 +89,9 @@ def make_plan(
     swept: list[str] = []
     informed = without(problem, forward)
     for names in components(informed, rest):
-        found = exact_component(informed, names) if method in ("auto", "exact") and not set(names) & set(asked) else None
+        found = (
+            exact_component(informed, names) if method in ("auto", "exact") and not set(names) & set(asked) else None
+        )
         if found is None or isinstance(found, Refusal):
             refusals |= {n: str(found) for n in names if found is not None}
             swept += names
@@ -150,7 +150,7 @@ def _whole(
             )
         if name in asked and not isinstance(asked[name], options.Metropolis):
             raise RefusedError(
-                f"steps={{'{name}': {asked[name]}}} cannot be honoured together with method='metropolis'. Use one of them."
+                f"steps={{'{name}': {asked[name]}}} cannot be honoured with method='metropolis'. Use one of them."
             )
     scales = [o.scale for o in asked.values() if isinstance(o, options.Metropolis)]
     return MetropolisStep(problem, list(names), reason, scale=scales[0] if scales else 1.0)
@@ -161,8 +161,8 @@ def _check_request(problem: Problem, method: str, steps: Mapping[str, options.St
         raise RefusedError(f"method must be one of {', '.join(METHODS)}. Got {method!r}.")
     if method == "collapsed":
         raise RefusedError(
-            "method='collapsed' cannot be honoured: this version integrates Gaussian blocks inside a sweep, and does not "
-            "yet sample a collapsed core on its own. Use method='auto'."
+            "method='collapsed' cannot be honoured: this version integrates Gaussian blocks inside a sweep, and does "
+            "not yet sample a collapsed core on its own. Use method='auto'."
         )
     for name, option in (steps or {}).items():
         if name not in problem.latents:
@@ -171,7 +171,8 @@ def _check_request(problem: Problem, method: str, steps: Mapping[str, options.St
             )
         if not isinstance(option, options.StepOption):
             raise RefusedError(
-                f"steps={{'{name}': ...}} must be a step such as bk.Slice() or bk.Metropolis(scale=1.0). Got {option!r}."
+                f"steps={{'{name}': ...}} must be a step, such as bk.Slice() or bk.Metropolis(scale=1.0). "
+                f"Got {option!r}."
             )
         if method == "exact":
             raise RefusedError("method='exact' draws independently and takes no steps=. Use method='gibbs'.")

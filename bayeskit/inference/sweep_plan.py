@@ -60,7 +60,8 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
                 scales.setdefault(i, []).append(found)
                 plan.notes[name] = found.label
                 break
-    taken = set(gaussian) | set(plan.notes)
+    scaled = set(plan.notes)
+    taken = set(gaussian) | scaled
     joint: list[str] = []
     for name in [n for n in rest if n not in taken]:
         step = _asked_step(problem, name, asked[name]) if name in asked else _best_step(problem, name, plan, joint)
@@ -77,13 +78,14 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
         plan.steps.append(step)
         plan.notes |= {n: step.label for n in joint}
     for name, refusal in refusals.items():
-        if name in plan.notes and name not in gaussian:
+        said = plan.notes.get(name, "")
+        if said and name not in gaussian and name not in scaled and str(refusal) not in said:
             plan.notes[name] += f"; not in a Gaussian block: {refusal}"
     return plan
 
 
 def _join_scalars(problem: Problem, plan: SweepPlan, joint: list[str]) -> list[str]:
-    """Move single numbers that meet in one child from steps of their own to the joint step: they are often correlated."""
+    """Move single numbers that meet in one child to the joint step: they are often correlated."""
     single = {s.names[0]: s for s in plan.steps if isinstance(s, SliceStep) and s.joins}
     numbers = {n for n in single if problem.latents[n].size == 1 and not problem.latents[n].prior.distribution.discrete}
     moved: set[str] = set()
@@ -170,5 +172,6 @@ def _asked_step(problem: Problem, name: str, option: options.StepOption) -> Step
 
 def _refuse(name: str, option: options.StepOption, refusal: Refusal) -> Never:
     raise RefusedError(
-        f"steps={{'{name}': bk.{option}}} cannot be honoured: {refusal}. Leave the choice to the plan, or use bk.Slice()."
+        f"steps={{'{name}': bk.{option}}} cannot be honoured: {refusal}. "
+        "Leave the choice to the plan, or use bk.Slice()."
     )

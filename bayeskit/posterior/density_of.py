@@ -40,7 +40,9 @@ def log_prob(plan: Plan, values: Any) -> xr.DataArray:
         if absent:
             raise DataError(f"The value of '{name}' must have the dim '{absent[0]}'. Got dims {value.dims}.")
         arrays[name] = value.reset_coords(drop=True)
-    lead = list(dict.fromkeys(d for n, a in arrays.items() for d in a.dims if d not in problem.latents[n].variable.dims))
+    lead = list(
+        dict.fromkeys(d for n, a in arrays.items() for d in a.dims if d not in problem.latents[n].variable.dims)
+    )
     sizes = {d: s for a in arrays.values() for d, s in a.sizes.items() if d in lead}
     state = {}
     for name, value in arrays.items():

@@ -93,9 +93,7 @@ def _gaussian(
     return StudentT(float(nu), _label(plan, expression, mean), _label(plan, expression, spread))
 
 
-def _shares(
-    plan: Plan, component: ExactComponent, name: str, expression: Expression, form: LinearForm
-) -> Distribution:
+def _shares(plan: Plan, component: ExactComponent, name: str, expression: Expression, form: LinearForm) -> Distribution:
     """Return the sum of some entries of a Dirichlet: Beta(sum of their alphas, sum of the others)."""
     from bayeskit.distributions import Beta
 

@@ -169,7 +169,7 @@ class Posterior:
         Parameters
         ----------
         values : mapping or Dataset
-            For every latent a value with the latent's dims; DataArrays may bear chain and draw (or other) dims in front.
+            For every latent a value with the latent's dims; DataArrays may bear chain and draw (or other) dims too.
         """
         from bayeskit.posterior.density_of import log_prob
 

@@ -63,9 +63,7 @@ def _draw_open(
             continue
         state |= draw_forward(wider, [name], state, rng, batch)
         if name in known:
-            places = [
-                _places(problem.coords[d], wider.coords[d]) for d in problem.latents[name].variable.dims
-            ]
+            places = [_places(problem.coords[d], wider.coords[d]) for d in problem.latents[name].variable.dims]
             state[name] = np.array(state[name])
             state[name][np.ix_(np.arange(batch), *places)] = known[name]
     return state

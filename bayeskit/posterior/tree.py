@@ -119,7 +119,6 @@ def log_prior(problem: Problem, draws: Mapping[str, Array]) -> Group:
 def replicate(problem: Problem, draws: Mapping[str, Array], rng: np.random.Generator) -> Group:
     """Return replicated data: every observation drawn anew from its distribution."""
     group: Group = {}
-    chains, count = next(iter(draws.values())).shape[:2] if draws else (1, 1)
     for o in problem.observations:
         if not problem.model.random[o.name].observed or o.name in group:
             continue

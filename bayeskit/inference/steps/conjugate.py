@@ -46,9 +46,7 @@ class HalfTStep:
         self.conditional = update
         self.names: tuple[str, ...] = (update.latent.name,)
         rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
-        self.label = (
-            f"conjugate step through a mixture: {update.latent.prior.distribution} is an inverse-gamma mixture, with {rows}"
-        )
+        self.label = f"conjugate step through a mixture: {update.latent.prior.distribution} is an inverse-gamma mixture, with {rows}"
 
     def start(self, env: Environment, chains: int) -> None:
         """Learn nothing."""

@@ -73,8 +73,9 @@ class BlockScale:
             return f"slice sampling with the Gaussian block integrated out: {self.refusal}"
         if self.is_integrated:
             return (
-                f"slice sampling with the Gaussian block integrated out: it scales only {self.below} numbers, and drawn "
-                "given them it could move slowly"
+                f"slice sampling with the Gaussian block integrated out: it scales only {self.below} "
+                f"number{'s' if self.below > 1 else ''}, and drawn given {'them' if self.below > 1 else 'it'} it could "
+                "move slowly"
             )
         rows = ", ".join(f"'{p.factor.factor.name}'" for p in self.parts)
         how = "through its inverse-gamma mixture " if self.is_half_t else ""
@@ -124,7 +125,8 @@ class BlockScale:
         if list(part.positions.values()) == list(precision.dims):
             return shaped
         positions = {
-            d: p if isinstance(p, str) else (p.evaluate(env).astype(np.int64), p.dims) for d, p in part.positions.items()
+            d: p if isinstance(p, str) else (p.evaluate(env).astype(np.int64), p.dims)
+            for d, p in part.positions.items()
         }
         return pull_back(shaped, precision.dims, positions, sizes)
 
@@ -189,7 +191,7 @@ def _family(latent: Latent, parts: list[ScalePart]) -> tuple[NaturalFamily | str
 class PlainScales:
     """Scales that can be drawn all at once: gamma on a precision or inverse gamma on a variance, priors known.
 
-    Each precision ``u = scale**exponent`` is ``Gamma(shape, rate)``, with ``rate`` linear in the block's sums of squares.
+    Each precision ``u = scale**exponent`` is ``Gamma(shape, rate)``; the rate is linear in the block's sums of squares.
     """
 
     def __init__(self, problem: Problem, scales: list[BlockScale], columns: int) -> None:

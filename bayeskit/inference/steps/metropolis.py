@@ -59,8 +59,6 @@ class MetropolisStep:
         with np.errstate(all="ignore"):
             x = self.space.pack(env)
             here = learnt._replace(x=x, log_p=log_density(x))
-            after, moves = adaptive_sweep(
-                log_density, here, rng, steps=self.steps, tune=self.tune, tuning=tuning
-            )
+            after, moves = adaptive_sweep(log_density, here, rng, steps=self.steps, tune=self.tune, tuning=tuning)
             values, _ = self.space.unpack(after.x, env)
         return values, after, {"acceptance_rate": moves.acceptance_rate, "accepted": moves.accepted}
