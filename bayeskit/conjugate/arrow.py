@@ -38,6 +38,7 @@ class Factored:
     xw: Array  # LA^-1 hw
     LS: Array  # (b, r, r), lower
     xd: Array  # LS^-1 (hd - C' A^-1 hw)
+    net: Array | None = None  # h' P^-1 h - v'v, where it was found without subtracting the two
 
     def log_det(self) -> Array:
         """Log determinant of the precision, ``(b,)``."""
@@ -47,6 +48,15 @@ class Factored:
     def quadratic(self) -> Array:
         """``h' P^-1 h``, ``(b,)``."""
         return (self.xw * self.xw).sum(axis=(-2, -1)) + (self.xd * self.xd).sum(axis=-1)
+
+    def gain(self, vv: Array) -> Array:
+        """``h' P^-1 h - v'v``: minus the least sum of squares, ``(b,)``."""
+        return self.quadratic() - vv if self.net is None else self.net
+
+    def is_exact(self, D: Array) -> bool:
+        """Whether eliminating the wide part left the dense one its digits: no pivot far below its own entry."""
+        pivots = np.diagonal(self.LS, axis1=-2, axis2=-1)
+        return bool((pivots * pivots > _LOST * np.diagonal(D, axis1=-2, axis2=-1)).all())
 
     def squared_distance(self, wide: Array, dense: Array) -> Array:
         """``e' P e`` of a displacement ``e`` with these parts, ``(b,)``."""
@@ -103,6 +113,46 @@ def factor_augmented(A: Array, B: Array, E: Array) -> Factored:
     return Factored(LA, X[..., :r], X[..., r], LS, forward(LS, rest[:, :r, r]))
 
 
+@dataclass(frozen=True)
+class Priors:
+    """Priors of the wide part, ``w = B d + b + noise``: ``B (G, k, r)``, ``b (G, k)``, precisions ``Q (b, G, k)``."""
+
+    B: Array
+    b: Array
+    Q: Array
+
+
+def factor_under(priors: Priors, A: Array, B: Array, E: Array) -> Factored:
+    """Factor the sum of an augmented system and the priors of its wide part, whatever the priors' precisions.
+
+    Eliminating the wide part from the sum subtracts two numbers of the size of Q. Here Q goes to infinity, or to zero,
+    without loss: the Schur complement holds the parallel sum :math:`A (A + Q)^{-1} Q` (``n q / (n + q)`` for numbers),
+    not :math:`Q - Q (A + Q)^{-1} Q`.
+    """
+    r = E.shape[-1] - 1
+    U, C, D = A, B[..., :r], E[:, :r, :r]
+    Q = priors.Q[..., None] * np.eye(A.shape[-1])
+    b = np.broadcast_to(priors.b, B[..., r].shape)
+    Ub, Cb = (U @ b[..., None])[..., 0], np.einsum("bgkr,bgk->br", C, b)
+    centred = B[..., r] - Ub  # right-hand side about w = B d + b
+    vv = E[:, r, r] - (b * (B[..., r] + centred)).sum(axis=(-2, -1))
+    L = cholesky(U + Q)
+    XU, XQ, XC = forward_matrix(L, U), forward_matrix(L, Q), forward_matrix(L, C)
+    x = forward(L, centred)
+    XQt = np.swapaxes(XQ, -1, -2)
+    parallel = XQt @ XU
+    parallel = 0.5 * (parallel + np.swapaxes(parallel, -1, -2))
+    means_t = np.swapaxes(priors.B, -1, -2)
+    cross = means_t @ (XQt @ XC)
+    inner = means_t @ parallel @ priors.B + cross + np.swapaxes(cross, -1, -2) - np.swapaxes(XC, -1, -2) @ XC
+    LS = cholesky(D + inner.sum(axis=-3))
+    pulled = means_t @ (XQt @ x[..., None]) - np.swapaxes(XC, -1, -2) @ x[..., None]
+    xd = forward(LS, E[:, :r, r] - Cb + pulled[..., 0].sum(axis=-2))
+    net = (x * x).sum(axis=(-2, -1)) + (xd * xd).sum(axis=-1) - vv
+    XB = XC - XQ @ priors.B
+    return Factored(L, XB, forward(L, B[..., r] + priors.Q * b), LS, xd, net)
+
+
 def cholesky(matrices: Array) -> Array:
     """Lower Cholesky factors, batched; numbers and pairs without a call per matrix."""
     k = matrices.shape[-1]
@@ -122,6 +172,7 @@ def cholesky(matrices: Array) -> Array:
     return result
 
 
+_LOST = 1e-7  # a pivot smaller than this, relative to its entry, has lost half its digits
 _UNROLL = 6  # below this, substitution by vector operations over the batch beats a call per matrix
 
 

@@ -69,6 +69,13 @@ class Layout:
             flat[:, second:].reshape(batch, *E),
         )
 
+    @cached_property
+    def diagonal(self) -> Array:
+        """Where the squares of the wide unknowns, of the dense ones and of v stand in the flat vector."""
+        A, _, E = self.augmented(np.arange(self.size)[None])
+        wide = np.diagonal(A, axis1=-2, axis2=-1).reshape(-1)
+        return np.concatenate([wide, np.diagonal(E, axis1=-2, axis2=-1).reshape(-1)])
+
     def split(self, flat: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Return A, C, D, hw, hd and v'v of flat vectors ``(batch, size)``."""
         r = self.rest

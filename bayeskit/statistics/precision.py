@@ -162,7 +162,9 @@ class Precision:
             return None
         (name,) = self.latent.variables
         form = power_form(self.latent, name)
-        if isinstance(form, NotPower) or form.coefficient is not ONE or list(form.positions.values()) != list(self.dims):
+        if isinstance(form, NotPower) or form.coefficient is not ONE:
+            return None
+        if not all(isinstance(p, str) for p in form.positions.values()) or tuple(form.positions.values()) != self.dims:
             return None
         return name, -2.0 * form.exponent
 
