@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bayeskit.expressions.linear import NotLinear, linear_form
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.model.problem import Factor, Problem
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
 
 GAUSSIAN_PRIORS = {"Normal", "MvNormal", "Flat"}
 GAUSSIAN_CHILDREN = {"Normal", "MvNormal", "LogNormal"}
@@ -70,7 +74,7 @@ def gaussian_latents(problem: Problem, names: Collection[str]) -> tuple[list[str
         reason = _no_gaussian_prior(problem, name)
         if reason is None:
             chosen.append(name)
-        elif problem.latents[name].prior.distribution.family in GAUSSIAN_PRIORS:
+        elif _is_gaussian(problem.latents[name].prior.distribution):
             refusals[name] = reason
     changed = True
     while changed:
@@ -86,13 +90,16 @@ def gaussian_latents(problem: Problem, names: Collection[str]) -> tuple[list[str
     return chosen, refusals
 
 
+def _is_gaussian(prior: Distribution) -> bool:
+    """Whether a prior is normal, or flat over all numbers."""
+    bounds = [prior.given.get("lower"), prior.given.get("upper")] if prior.family == "Flat" else []
+    return prior.family in GAUSSIAN_PRIORS and all(b is None for b in bounds)
+
+
 def _no_gaussian_prior(problem: Problem, name: str) -> Refusal | None:
-    latent = problem.latents[name]
-    distribution = latent.prior.distribution
-    if distribution.family not in GAUSSIAN_PRIORS:
+    distribution = problem.latents[name].prior.distribution
+    if not _is_gaussian(distribution):
         return Refusal(f"{distribution} is not a normal prior")
-    if distribution.family == "Flat" and any(distribution.given.get(b) is not None for b in ("lower", "upper")):
-        return Refusal(f"{distribution} is cut by a bound")
     terms = problem.terms_of(name)
     return Refusal(f"{term(problem, terms[0])} depends on it") if terms else None
 
