@@ -159,14 +159,15 @@ def cholesky(matrices: Array) -> Array:
     if k == 0:
         return matrices
     if k > 2:
-        return np.linalg.cholesky(matrices)
-    result = np.zeros(matrices.shape)
-    with np.errstate(all="ignore"):
-        np.sqrt(matrices[..., 0, 0], out=result[..., 0, 0])
-        if k == 2:
-            below = matrices[..., 1, 0] / result[..., 0, 0]
-            result[..., 1, 0] = below
-            np.sqrt(matrices[..., 1, 1] - below * below, out=result[..., 1, 1])
+        result = np.linalg.cholesky(matrices)
+    else:
+        result = np.zeros(matrices.shape)
+        with np.errstate(all="ignore"):
+            np.sqrt(matrices[..., 0, 0], out=result[..., 0, 0])
+            if k == 2:
+                below = matrices[..., 1, 0] / result[..., 0, 0]
+                result[..., 1, 0] = below
+                np.sqrt(matrices[..., 1, 1] - below * below, out=result[..., 1, 1])
     if not (result[..., -1, -1] > 0).all():  # an earlier pivot that fails makes the last one NaN
         raise np.linalg.LinAlgError("Matrix is not positive definite")
     return result

@@ -22,7 +22,7 @@ from bayeskit.statistics.precision import Precision
 Array = np.ndarray
 Environment = Mapping[str, Array]
 LOG_2PI = float(np.log(2 * np.pi))
-_LOST = 1e-8  # a sum smaller than this, relative to its terms, is taken from the rows
+_LOST = 1e-6  # a sum smaller than this, relative to its terms, is taken from the rows
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
 

@@ -1,5 +1,7 @@
 """The joint Gaussian block against the joint density, residuals and dense algebra."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.layout import choose_layout
 from bayeskit.model.binding import bind, read
 from bayeskit.testing import assert_moments, density_identity, prior_state
+from tests.conjugate.exact_algebra import log_normal_density
 
 RNG = np.random.default_rng(20)
 COV = [[2.0, 0.5], [0.5, 1.0]]
@@ -447,3 +450,56 @@ def test_no_candidate_is_taken_unsound():
     designs = [(bf.design, bf.design.triplets(problem.env)) for bf in block.factors]
     layout = choose_layout(block.latents, block.columns, designs)
     assert layout.groups == 0
+
+
+# ---- scales that go to zero or to infinity -----------------------------------------------------------------------------
+def covariance(groups, sa, sy, s0):
+    """Of observations of groups, the group effects and their mean integrated out, in fractions."""
+    sa, sy, s0 = (Fraction(float(s)) ** 2 for s in (sa, sy, s0))
+    n = len(groups)
+    return [[s0 + sa * (groups[i] == groups[j]) + sy * (i == j) for j in range(n)] for i in range(n)]
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6, 1e8])
+def test_marginal_holds_at_any_scale(scale):
+    m, data, names = varying_intercepts()
+    problem = problem_of(m, data)
+    y = data["y"]
+    block = GaussianBlock(problem, names)
+    env = {**problem.env, "s": np.array([scale, 1.0]), "sy": np.array([1.3, 1.3])}
+    for c, sa in enumerate([scale, 1.0]):
+        expected = log_normal_density([Fraction(float(v)) for v in y], covariance(data["g"], sa, 1.3, 10.0))
+        assert block.log_marginal(env)[c] == pytest.approx(expected, rel=1e-9)
+    noisy = {**problem.env, "s": np.array([1.0]), "sy": np.array([scale])}
+    expected = log_normal_density([Fraction(float(v)) for v in y], covariance(data["g"], 1.0, scale, 10.0))
+    assert block.log_marginal(noisy)[0] == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-3, 1.0, 1e8])
+def test_residuals_hold_at_any_scale(scale):
+    m, data, names = varying_intercepts()
+    problem = problem_of(m, data)
+    block = GaussianBlock(problem, names)
+    env = {**problem.env, "s": np.full(4000, scale), "sy": np.full(4000, 1.3)}
+    values, x = block.draw(env, np.random.default_rng(6), 4000)
+    sums = block.residual_sums(x)
+    place = [bf.factor.name for bf in block.moving].index("a")
+    direct = ((values["a"] - values["mu"][:, None]) ** 2).sum(axis=1)
+    assert (sums[:, place] > 0).all()
+    size = np.abs(values["a"]).max(axis=1)
+    rounding = 2 * np.finfo(float).eps * size  # of one residual, where the values themselves are rounded
+    assert (np.abs(sums[:, place] - direct) < 1e-8 * direct + 4 * rounding * np.sqrt(4 * direct)).all()
+    if scale == 1e-8:  # no data reach the spread of the effects: it is that of the prior
+        assert_moments(sums[None, :, place] / scale**2, mean=4.0, sd=8**0.5)
+
+
+def test_effects_with_random_slopes_at_tiny_scales():
+    """Two wide unknowns a group, each with its own vanishing scale; the limit is a pooled regression."""
+    m, data, names = rats(True)
+    problem = problem_of(m, data)
+    block = GaussianBlock(problem, names)
+    tiny = {**problem.env, "sa": np.array([1e-9]), "sb": np.array([1e-9]), "sy": np.array([20.0])}
+    X = np.stack([np.ones(30), data["age"] - 22], axis=1)
+    cov = 400 * np.eye(30) + 1e6 * X @ X.T
+    expected = -0.5 * (data["y"] @ np.linalg.solve(cov, data["y"]) + np.linalg.slogdet(2 * np.pi * cov)[1])
+    assert block.log_marginal(tiny)[0] == pytest.approx(expected, rel=1e-9)
