@@ -69,7 +69,6 @@ class Model:
         """Declare a categorical column whose labels point into a dim: ``into``, by default ``name`` itself."""
         own = _dims(name, dims)
         target = name if into is None else into
-        self._new(name, dims, names_a_dim=target == name)
         if not isinstance(target, str) or not target.isidentifier():
             raise ModelError(f"The index '{name}' must point into a dim. Got into={into!r}. Write the name of the dim.")
         if target in own:
@@ -77,6 +76,7 @@ class Model:
                 f"The index '{name}' must point into another dim than its own. Got into={target!r} with dims {own}. "
                 "Name the dim of the rows differently, such as 'obs'."
             )
+        self._new(name, dims, names_a_dim=target == name)
         if target != name:
             self._check_dims(name, (target,))
         variable = Variable(name, own, owner=self, integer=True, into=target)

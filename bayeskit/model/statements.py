@@ -100,7 +100,7 @@ def random_variable(
         if extra:
             raise ModelError(
                 f"'{name}' must have the dim '{extra[0]}' of its parameter {parameter.name} = {expression}. "
-                f"Got dims {dims or 'none'}. Write dims={tuple(dict.fromkeys((*plates, *extra, *event)))!r}."
+                f"Got dims {dims or 'none'}. Write dims={_written((*plates, *extra, *event))}."
             )
         parameters.append(expression)
         layouts.append(layout)
@@ -108,6 +108,11 @@ def random_variable(
             into = names[-1] if names else None  # a Categorical points into the dim of its probabilities
     variable = Variable(name, dims, owner=owner, integer=distribution.discrete, into=into)
     return RandomVariable(name, variable, distribution, observed, plates, event, tuple(parameters), tuple(layouts))
+
+
+def _written(dims: tuple[str, ...]) -> str:
+    names = tuple(dict.fromkeys(dims))
+    return repr(names[0] if len(names) == 1 else names)
 
 
 def _event_names(
