@@ -150,10 +150,11 @@ def _whole(
             )
         if name in asked and not isinstance(asked[name], options.Metropolis):
             raise RefusedError(
-                f"steps={{'{name}': {asked[name]}}} cannot be honoured with method='metropolis'. Use one of them."
+                f"steps={{'{name}': bk.{asked[name]}}} cannot be honoured: method='metropolis' moves all latents at once. "
+                "Use one of them."
             )
-    scales = [o.scale for o in asked.values() if isinstance(o, options.Metropolis)]
-    return MetropolisStep(problem, list(names), reason, scale=scales[0] if scales else 1.0)
+    scales = {n: o.scale for n, o in asked.items() if isinstance(o, options.Metropolis)}
+    return MetropolisStep(problem, list(names), reason, scale=scales)
 
 
 def _check_request(problem: Problem, method: str, steps: Mapping[str, options.StepOption] | None) -> None:

@@ -22,7 +22,7 @@ from bayeskit.inference.steps import (
     SliceStep,
     Step,
 )
-from bayeskit.inference.steps.gaussian import BlockScale, block_scale
+from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.inference.structure import gaussian_latents
 from bayeskit.model.problem import Problem
 
@@ -155,7 +155,9 @@ def _asked_step(problem: Problem, name: str, option: options.StepOption) -> Step
     discrete = problem.latents[name].prior.distribution.discrete
     if isinstance(option, options.Conjugate):
         update = match(problem, name)
-        return ConjugateStep(update) if isinstance(update, ConjugateUpdate) else _refuse(name, option, update)
+        if isinstance(update, ConjugateUpdate):
+            return ConjugateStep(update)
+        return _half_t(problem, name) or _refuse(name, option, update)
     if isinstance(option, options.Enumerate):
         listed = enumeration(problem, name)
         return EnumerateStep(listed) if isinstance(listed, Enumeration) else _refuse(name, option, listed)
@@ -171,7 +173,7 @@ def _asked_step(problem: Problem, name: str, option: options.StepOption) -> Step
 
 
 def _refuse(name: str, option: options.StepOption, refusal: Refusal) -> Never:
+    advice = "" if isinstance(option, options.Slice | options.Metropolis) else ", or use bk.Slice()"
     raise RefusedError(
-        f"steps={{'{name}': bk.{option}}} cannot be honoured: {refusal}. "
-        "Leave the choice to the plan, or use bk.Slice()."
+        f"steps={{'{name}': bk.{option}}} cannot be honoured: {refusal}. Leave the choice to the plan{advice}."
     )

@@ -47,6 +47,10 @@ class Unconstrained:
             parts.append(u.reshape(u.shape[0], -1))
         return np.concatenate(parts, axis=1)
 
+    def sizes(self, env: Environment) -> dict[str, int]:
+        """Return how many numbers of the vector each latent takes, in its order."""
+        return {n: self._transform(n, env).forward(env[n])[0].size for n in self.names}
+
     def unpack(self, vector: Array, env: Environment) -> tuple[dict[str, Array], Array]:
         """Return the latents by name and the log Jacobian ``(chain,)``."""
         values: dict[str, Array] = {}

@@ -23,8 +23,8 @@ class MetropolisStep:
         The bound model.
     names : sequence of str
         Continuous latents.
-    scale : float
-        First guess of the size of a step.
+    scale : float or mapping
+        First guess of the size of a step: one for all, or one for each latent (1 where it has none).
     tune : int
         Tuning sweeps, known beforehand because the adaptation is scheduled over them.
     steps : int, optional
@@ -32,7 +32,13 @@ class MetropolisStep:
     """
 
     def __init__(
-        self, problem: Problem, names: Sequence[str], reason: str, *, scale: float = 1.0, steps: int | None = None
+        self,
+        problem: Problem,
+        names: Sequence[str],
+        reason: str,
+        *,
+        scale: float | Mapping[str, float] = 1.0,
+        steps: int | None = None,
     ) -> None:
         self.space = Unconstrained(problem, names)
         self.names = tuple(self.space.names)
@@ -45,7 +51,13 @@ class MetropolisStep:
         if self.steps is None:
             self.steps = max(10, 2 * x.shape[1]) if x.shape[1] > 1 else 2
         with np.errstate(all="ignore"):
-            return start_adaptive(x, self.space.log_density(x, env), self.scale)
+            return start_adaptive(x, self.space.log_density(x, env), self._scales(env))
+
+    def _scales(self, env: Environment) -> float | Array:
+        if not isinstance(self.scale, Mapping):
+            return self.scale
+        sizes = self.space.sizes(env)
+        return np.concatenate([np.full(sizes[n], self.scale.get(n, 1.0)) for n in self.names])
 
     def update(
         self, env: Environment, rng: np.random.Generator, chains: int, learnt: AdaptiveState, tuning: bool

@@ -54,8 +54,14 @@ class SliceStep:
     ) -> tuple[Array, Array, Array]:
         """Sample a real number whose floor is the value: its density is constant over each unit step."""
 
+        here, prior = env[self.names[0]], self.latent.prior
+        parameters = prior.parameter_arrays(env)
+
         def log_density(u: Array) -> Array:
-            return self.conditional.log_density({**env, self.names[0]: np.floor(u).astype(np.int64)})
+            value = np.floor(u)
+            outside = prior.distribution._outside(value, *parameters)
+            inside = np.where(outside, here, value).astype(np.int64)  # children may not be asked beyond the support
+            return np.where(outside, -np.inf, self.conditional.log_density({**env, self.names[0]: inside}))
 
         u = env[self.names[0]] + rng.random(env[self.names[0]].shape)
         with np.errstate(all="ignore"):
