@@ -22,6 +22,7 @@ from bayeskit.inference.steps import (
     SliceStep,
     Step,
 )
+from bayeskit.inference.steps.missing import MissingVectors, missing_vectors
 from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.inference.structure import gaussian_latents
 from bayeskit.model.problem import Problem
@@ -45,6 +46,11 @@ class SweepPlan:
 def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.StepOption]) -> SweepPlan:
     """Give every latent the best step that its structure allows, or the one that was asked for."""
     plan = SweepPlan()
+    missing = {n: missing_vectors(problem, n) for n in names if n not in asked}
+    missing_steps = {n: step for n, step in missing.items() if isinstance(step, MissingVectors)}
+    plan.steps += missing_steps.values()
+    plan.notes |= {n: step.label for n, step in missing_steps.items()}
+    names = [n for n in names if n not in missing_steps]
     free = [n for n in names if n not in asked or isinstance(asked[n], options.GaussianBlock)]
     gaussian, refusals = gaussian_latents(problem, free)
     for name, option in asked.items():

@@ -46,7 +46,8 @@ class HalfTStep:
         self.conditional = update
         self.names: tuple[str, ...] = (update.latent.name,)
         rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
-        self.label = f"conjugate step through a mixture: {update.latent.prior.distribution} is an inverse-gamma mixture, with {rows}"
+        prior = update.latent.prior.distribution
+        self.label = f"conjugate step through a mixture: {prior} is an inverse-gamma mixture, with {rows}"
 
     def start(self, env: Environment, chains: int) -> None:
         """Learn nothing."""
