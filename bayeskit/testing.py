@@ -99,7 +99,8 @@ def density_identity(
 
 
 def _problem(source: Any) -> Problem:
-    return source if isinstance(source, Problem) else source.problem  # type: ignore[no-any-return]
+    problem: Problem = source if isinstance(source, Problem) else source.problem
+    return problem
 
 
 def _conjugate_sides(
@@ -236,7 +237,7 @@ def assert_moments(
 
 
 def _mcse(values: Array) -> Array:
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     return np.asarray(array_stats.mcse(values, chain_axis=0, draw_axis=1, method="mean"))
 
@@ -314,8 +315,8 @@ def geweke(
     worst = max(scores, key=lambda n: abs(scores[n]))
     if limit is not None and not abs(scores[worst]) < limit:
         raise AssertionError(
-            f"The step does not leave the posterior invariant: after {sweeps} sweeps the mean of '{worst}' has moved by "
-            f"{scores[worst]:.1f} standard errors. It must be within {limit:g}."
+            f"The step does not leave the posterior invariant: after {sweeps} sweeps the mean of '{worst}' has moved "
+            f"by {scores[worst]:.1f} standard errors. It must be within {limit:g}."
         )
     return scores
 
@@ -413,6 +414,7 @@ def sbc(
     worst = min(p_values, key=lambda n: p_values[n])
     if level is not None and p_values[worst] < level:
         raise AssertionError(
-            f"The ranks of '{worst}' must be uniform. Got a p-value of {p_values[worst]:.1e} from {replicates} replicates."
+            f"The ranks of '{worst}' must be uniform. Got a p-value of {p_values[worst]:.1e} from {replicates} "
+            "replicates."
         )
     return Calibration(found, draws, p_values)

@@ -20,7 +20,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Arrow:
-    """Precision and right-hand side: ``A (b, G, k, k)``, ``C (b, G, k, r)``, ``D (b, r, r)``, ``hw (b, G, k)``, ``hd (b, r)``."""
+    """Precision and right-hand side.
+
+    Shapes are ``A (b, G, k, k)``, ``C (b, G, k, r)``, ``D (b, r, r)``, ``hw (b, G, k)`` and ``hd (b, r)``.
+    """
 
     A: Array
     C: Array
@@ -66,7 +69,7 @@ class Factored:
         return (inner * inner).sum(axis=(-2, -1)) + (outer * outer).sum(axis=-1)
 
     def solve(self, zw: Array | float = 0.0, zd: Array | float = 0.0) -> tuple[Array, Array]:
-        """Return the mean (no noise) or, with standard normal ``zw, zd``, an exact joint draw: ``(b, G, k), (b, r)``."""
+        """Return the mean (no noise) or, with standard normal ``zw, zd``, a joint draw: ``(b, G, k), (b, r)``."""
         dense = backward(self.LS, self.xd + zd)
         inner = self.xw + zw
         if dense.shape[-1]:

@@ -51,11 +51,10 @@ def pull_back(
     if unused:
         contribution = contribution.sum(axis=unused)
         frame = tuple(d for d in frame if d in used)
-    if all(isinstance(p, str) for p in positions.values()):
-        order = [1 + frame.index(p) for p in positions.values()]  # type: ignore[arg-type]
-        kept = list(range(1 + len(frame), contribution.ndim))
-        moved = contribution.transpose([0, *order, *kept])
-        return moved
+    axes = [p for p in positions.values() if isinstance(p, str)]
+    if len(axes) == len(positions):
+        kept = range(1 + len(frame), contribution.ndim)
+        return contribution.transpose([0, *(1 + frame.index(p) for p in axes), *kept])
     return _scatter(contribution, frame, positions, sizes, keep)
 
 

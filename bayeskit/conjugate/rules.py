@@ -1,7 +1,8 @@
 """The table of rules: what one child contributes to the natural parameters of its parent.
 
 A row says, for a parent in a natural family and a child whose parameter depends on it in some form, what each cell of
-the child adds. Plates, indices and designs are not here: ``linear_form`` and ``power_form`` read them, ``pull_back`` sums them.
+the child adds. Plates, indices and designs are not here: ``linear_form`` and ``power_form`` read them, ``pull_back``
+sums them.
 
 Forms
 -----

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayeskit.conjugate.arrow import Arrow, Factored, Priors, factor, factor_augmented, factor_under
+from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
 from bayeskit.inference.layout import choose_layout, group_of
-from bayeskit.model.problem import Factor, Latent, Problem
+from bayeskit.inference.wide_priors import find_wide_priors
+from bayeskit.model.problem import Factor, Problem
 from bayeskit.statistics.design import Design, Triplets
-from bayeskit.statistics.gram import Layout, Rows, cross_sums
+from bayeskit.statistics.gram import Rows, cross_sums
 from bayeskit.statistics.precision import Precision
 
 Array = np.ndarray
@@ -40,15 +41,6 @@ class BlockFactor:
     def weights(self) -> Array:
         """Known weights of the rows: those of a vector's entries are whitened into the rows."""
         return self.precision.weight
-
-
-@dataclass(frozen=True, eq=False)
-class _WidePriors:
-    """Which rows are the priors of the wide unknowns: factor, groups, places in the group; and their known parts."""
-
-    rows: tuple[tuple[BlockFactor, Array, Array], ...]
-    B: Array
-    b: Array
 
 
 class GaussianBlock:
@@ -108,8 +100,7 @@ class GaussianBlock:
         _add_at(D, entries.rows[~wide], self._place[column[~wide]], value[~wide])
         group = np.zeros(n, dtype=np.int64)
         group[entries.rows[wide] // d] = self._group[column[wide]]
-        W, D = W.reshape(n, d, k), D.reshape(n, d, r)
-        return [Rows(group, W[:, i], D[:, i], v[:, i]) for i in range(d)]
+        return [Rows(group, W[i::d], D[i::d], v[:, i]) for i in range(d)]
 
     @staticmethod
     def _spread(bf: BlockFactor) -> None:
@@ -130,17 +121,17 @@ class GaussianBlock:
                 bf.rows[i] = Rows(rows.group, rows.W, rows.D, rows.v + shift)
             if bf.rows and bf.precision.cells * len(bf.rows) ** 2 * self.layout.size <= _MOST_SUMS:
                 bf.sums = self._sums(bf, bf.weights, bf.precision.cell, bf.precision.cells)
-        self._table = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
-        self._loose = [bf for bf in self.factors if bf not in self._table]
+        self.table = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
+        self.loose = [bf for bf in self.factors if bf not in self.table]
         self._fixed = sum(
-            (bf.sums[0] for bf in self._table if bf.precision.latent is None and bf.sums is not None),
+            (bf.sums[0] for bf in self.table if bf.precision.latent is None and bf.sums is not None),
             start=np.zeros(self.layout.size),
         )
-        self.moving = [bf for bf in self._table if bf.precision.latent is not None]
+        self.moving = [bf for bf in self.table if bf.precision.latent is not None]
         tables = [bf.sums for bf in self.moving if bf.sums is not None]
         self.sums = np.concatenate(tables) if tables else np.zeros((0, self.layout.size))
-        self.is_static = not self._loose
-        self._priors = self._wide_priors()
+        self.is_static = not self.loose
+        self._priors = find_wide_priors(self)
         self._squares = np.abs(self.sums[:, self.layout.diagonal])
         self._constant = self._log_constant()
 
@@ -175,11 +166,11 @@ class GaussianBlock:
         flat = self._fixed[None]
         if values:
             flat = flat + _joined(values) @ self.sums
-        for bf in self._loose:
-            flat = flat + self._loose_system(bf, env)
+        for bf in self.loose:
+            flat = flat + self.loose_system(bf, env)
         return flat
 
-    def _loose_system(self, bf: BlockFactor, env: Environment) -> Array:
+    def loose_system(self, bf: BlockFactor, env: Environment) -> Array:
         """Sum the rows of a factor whose design or offset depends on other latents, or is too large to tabulate."""
         rows, values = self._current_rows(bf, env), bf.precision.values(env)
         batch = max(len(rows), values.shape[0])
@@ -240,48 +231,7 @@ class GaussianBlock:
         except np.linalg.LinAlgError:
             if self._priors is None:
                 raise
-        return self._factored_under_priors(env, values), E[:, -1, -1]
-
-    # ---- scales that go to zero or to infinity ------------------------------------------------------------------
-    def _wide_priors(self) -> _WidePriors | None:
-        """Find the rows that say ``w = B d + b + noise`` for every wide unknown, one each; None where they do not."""
-        layout, found = self.layout, []
-        row_of = np.full((layout.groups, layout.width), -1)
-        B, b = np.zeros((*row_of.shape, layout.rest)), np.zeros(row_of.shape)
-        for number, bf in enumerate(self.factors):
-            if bf not in self._table or bf.precision.kind != "scalar" or len(bf.rows) != 1:
-                continue
-            (rows,) = bf.rows
-            place = np.abs(rows.W).argmax(axis=1) if layout.width else np.zeros(0, dtype=np.int64)
-            is_prior = bf.factor.value.variables & set(self.names) and bf.precision.root is None
-            if not is_prior or not np.array_equal(rows.W, -np.eye(layout.width)[place]):
-                continue
-            if (row_of[rows.group, place] >= 0).any() or len(set(zip(rows.group, place, strict=True))) != len(place):
-                continue
-            row_of[rows.group, place] = number
-            B[rows.group, place], b[rows.group, place] = rows.D, -rows.v
-            found.append((bf, rows.group, place))
-        if not layout.groups or not layout.rest or (row_of < 0).any():
-            return None
-        return _WidePriors(tuple(found), B, b)
-
-    def _factored_under_priors(self, env: Environment, values: list[Array]) -> Factored:
-        """Factor with the wide part's priors apart from the rest of the system."""
-        assert self._priors is not None
-        apart = {id(bf) for bf, _, _ in self._priors.rows}
-        by_factor = {id(bf): value for bf, value in zip(self.moving, values, strict=True)}
-        batch = max([1, *(len(v) for v in values)])
-        flat, Q = np.zeros((1, self.layout.size)), np.zeros((batch, self.layout.groups, self.layout.width))
-        for bf in self._table:
-            if id(bf) not in apart and bf.sums is not None:
-                flat = flat + (by_factor[id(bf)] @ bf.sums if id(bf) in by_factor else bf.sums[0])
-        for bf in self._loose:
-            flat = flat + self._loose_system(bf, env)
-        for bf, group, place in self._priors.rows:
-            value = by_factor.get(id(bf), np.ones((1, 1)))
-            Q[:, group, place] = bf.weights * value[:, bf.precision.cell]
-        A, B, E = self.layout.augmented(flat)
-        return factor_under(Priors(self._priors.B, self._priors.b, Q), A, B, E)
+        return self._priors.factored(self, env, values), E[:, -1, -1]
 
     # ---- what a step asks for -----------------------------------------------------------------------------------
     def log_marginal(self, env: Environment) -> Array:
@@ -292,7 +242,7 @@ class GaussianBlock:
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, len(bf.rows), -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
-        for bf in self._loose:
+        for bf in self.loose:
             total = total + bf.precision.half_log_det(bf.precision.values(env))
             if bf.factor.distribution.family == "LogNormal":
                 total = total - _flat(np.log(bf.factor.value_array(env))).sum(axis=1)
@@ -301,7 +251,7 @@ class GaussianBlock:
     def _log_constant(self) -> float:
         rows = sum(bf.design.rows for bf in self.factors)
         total = 0.5 * LOG_2PI * (self.total - rows)
-        for bf in self._table:
+        for bf in self.table:
             total += bf.precision.log_det if bf.precision.latent is None else 0.0
             if bf.factor.distribution.family == "LogNormal":
                 total -= float(np.log(bf.factor.value_array(self.problem.env)).sum())

@@ -41,7 +41,9 @@ class Design:
         Whether the design, the offset depend on data alone.
     """
 
-    def __init__(self, factor: Factor, columns: Mapping[str, int], known: set[str], latents: Mapping[str, Latent]):
+    def __init__(
+        self, factor: Factor, columns: Mapping[str, int], known: set[str], latents: Mapping[str, Latent]
+    ) -> None:
         self.factor, self.columns, self.latents = factor, columns, latents
         self.frame = factor.plates + factor.event
         self.sizes = dict(factor.sizes)

@@ -18,8 +18,8 @@ from bayeskit.conjugate.arrow import (
 from bayeskit.testing import assert_moments
 from tests.conjugate.exact_algebra import eliminate
 
-SHAPES = [(groups, k, r, b) for groups, k in [(0, 0), (3, 1), (4, 2), (2, 3), (3, 8)] for r in (0, 1, 5, 20) for b in (1, 4)]
-SHAPES = [s for s in SHAPES if s[1] or s[2]]
+WIDE = [(0, 0), (3, 1), (4, 2), (2, 3), (3, 8)]
+SHAPES = [(*wide, r, b) for wide in WIDE for r in (0, 1, 5, 20) for b in (1, 4) if wide[1] or r]
 
 
 def random_arrow(groups, k, r, batch, seed=0):
@@ -123,7 +123,7 @@ def test_an_indefinite_rest_is_refused():
         factor(Arrow(-arrow.A, arrow.C, arrow.D, arrow.hw, arrow.hd))
 
 
-# ---- priors whose precision goes to zero or to infinity ----------------------------------------------------------------
+# ---- priors whose precision goes to zero or to infinity -----------------------------------------------------
 SCALES = [1e-8, 1e-5, 1e-2, 1.0, 1e2, 1e5, 1e8]
 
 
@@ -137,7 +137,7 @@ def augmented(arrow, vv):
 def exact_sum(arrow, priors):
     """Log determinant, mean and net gain of the sum of a system and the priors of its wide part, in fractions."""
     P, h = (np.vectorize(Fraction)(m) for m in dense(arrow, 0))
-    groups, k, r = priors.B.shape
+    groups, k, _ = priors.B.shape
     net = Fraction(0)
     for g in range(groups):
         for i in range(k):

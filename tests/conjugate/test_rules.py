@@ -92,7 +92,7 @@ def log_integral(log_density, lower, upper, centre, spread):
     return float(np.log(total.sum()) + values.max())
 
 
-# ---- priors of each natural family ------------------------------------------------------------------------------------
+# ---- priors of each natural family -------------------------------------------------------------------------
 SCALE_PRIORS = {
     "tau": [
         bk.Gamma(2, 1), bk.InverseGamma(2, 1), bk.Exponential(0.5), bk.ChiSquared(3), bk.Uniform(0, 3), bk.Flat(0),
@@ -128,7 +128,9 @@ def test_priors_on_a_scale(how, prior):
     assert_evidence(problem, "x", {"mu": np.array([0.2])})
 
 
-@pytest.mark.parametrize(("how", "prior"), [("sigma", bk.Uniform(0, 9)), ("var", bk.Uniform(0, 9)), ("tau", bk.Gamma(2, 1))])
+@pytest.mark.parametrize(
+    ("how", "prior"), [("sigma", bk.Uniform(0, 9)), ("var", bk.Uniform(0, 9)), ("tau", bk.Gamma(2, 1))]
+)
 def test_one_observation_leaves_bounded_scales_proper(how, prior):
     problem = scale_model(how, prior, [0.4])
     density_identity(problem, "x")
@@ -138,8 +140,8 @@ def test_one_observation_leaves_bounded_scales_proper(how, prior):
 MEAN_PRIORS = [
     bk.Normal(1, 2), bk.Normal(1, tau=0.3), bk.Flat(), bk.Flat(0), bk.Flat(0, 2), bk.Uniform(-1, 4), bk.HalfNormal(2),
     bk.Exponential(0.7), bk.Truncated(bk.Normal(1, 2), lower=0), bk.Truncated(bk.Normal(1, 2), upper=0.5),
-    bk.Truncated(bk.Normal(1, 2), -0.5, 0.5), bk.Truncated(bk.Exponential(0.7), 1, 3), bk.Truncated(bk.HalfNormal(2), 1),
-    bk.Truncated(bk.Uniform(-3, 3), upper=1), bk.Uniform(40, 60),
+    bk.Truncated(bk.Normal(1, 2), -0.5, 0.5), bk.Truncated(bk.Exponential(0.7), 1, 3),
+    bk.Truncated(bk.HalfNormal(2), 1), bk.Truncated(bk.Uniform(-3, 3), upper=1), bk.Uniform(40, 60),
 ]  # fmt: skip
 
 
@@ -218,7 +220,7 @@ def test_vector_row_says_what_its_density_is():
     assert direct[0] - direct[1] == pytest.approx(h @ (a - b) - 0.5 * (a @ P @ a - b @ P @ b), abs=1e-12)
 
 
-# ---- refusals -----------------------------------------------------------------------------------------------------------
+# ---- refusals --------------------------------------------------------------------------------------------------
 def two_parameters(m, x):
     m.observed("y", bk.Normal(x, x), dims="obs")
 

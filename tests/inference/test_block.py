@@ -13,6 +13,7 @@ from bayeskit.testing import assert_moments, density_identity, prior_state
 from tests.conjugate.exact_algebra import log_normal_density
 
 RNG = np.random.default_rng(20)
+START = RNG.bit_generator.state
 COV = [[2.0, 0.5], [0.5, 1.0]]
 
 
@@ -159,7 +160,8 @@ def log_normal_with_missing():
 def known_errors():
     m = bk.Model()
     se = m.data("se", dims="school")
-    theta = m.latent("theta", bk.Normal(m.latent("mu", bk.Normal(0, 5)), m.latent("t", bk.HalfCauchy(5))), dims="school")
+    mu, t = m.latent("mu", bk.Normal(0, 5)), m.latent("t", bk.HalfCauchy(5))
+    theta = m.latent("theta", bk.Normal(mu, t), dims="school")
     m.observed("y", bk.Normal(theta, se), dims="school")
     return m, {"se": RNG.gamma(5.0, 2.0, 8), "y": RNG.normal(8, 10, 8)}, ["mu", "theta"]
 
@@ -245,7 +247,8 @@ def nested():
     top = m.latent("top", bk.Normal(mu, t1), dims="school")
     low = m.latent("low", bk.Normal(top[school], t2), dims="pupil")
     m.observed("y", bk.Normal(low[pupil], s), dims="obs")
-    return m, {"school": list("AABBC"), "pupil_of": [0, 1, 1, 2, 3, 4, 4, 0], "y": RNG.normal(size=8)}, ["mu", "top", "low"]
+    data = {"school": list("AABBC"), "pupil_of": [0, 1, 1, 2, 3, 4, 4, 0], "y": RNG.normal(size=8)}
+    return m, data, ["mu", "top", "low"]
 
 
 def crossed():
@@ -291,15 +294,21 @@ MODELS = {
 }  # fmt: skip
 
 
+def made(name):
+    """The same data whichever tests run, in whatever order."""
+    RNG.bit_generator.state = START
+    return MODELS[name]()
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_joint_is_marginal_times_conditional(name):
-    m, data, block = MODELS[name]()
+    m, data, block = made(name)
     density_identity(problem_of(m, data), block, chains=4, seed=1)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_residual_sums_are_those_of_residuals(name):
-    m, data, names = MODELS[name]()
+    m, data, names = made(name)
     problem = problem_of(m, data)
     rng = np.random.default_rng(2)
     rest = prior_state(problem, 3, rng, skip=names)
@@ -340,7 +349,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts(name):
-    m, data, names = MODELS[name]()
+    m, data, names = made(name)
     layout = GaussianBlock(problem_of(m, data), names).layout
     assert (layout.groups, layout.width, layout.rest) == LAYOUTS[name]
     assert sorted([*layout.wide.ravel(), *layout.dense]) == list(range(layout.wide.size + layout.rest))
@@ -374,7 +383,7 @@ def sum_of_squares(values, c, g, x, y):
 
 
 def test_draws_have_the_moments_of_the_conditional():
-    m, data, names = MODELS["nested"]()
+    m, data, names = made("nested")
     problem = problem_of(m, data)
     rest = {"t1": np.array([0.7]), "t2": np.array([1.1]), "s": np.array([0.9])}
     env = {**problem.env, **rest}
@@ -432,19 +441,19 @@ def xr_series(labels):
 def test_a_table_too_large_is_summed_anew(monkeypatch):
     from bayeskit.inference import block as module
 
-    m, data, names = MODELS["matrices by group"]()
+    m, data, names = made("matrices by group")
     problem = problem_of(m, data)
-    expected = GaussianBlock(problem, names).log_marginal({**problem.env, **prior_state(problem, 2, np.random.default_rng(1))})
+    env = {**problem.env, **prior_state(problem, 2, np.random.default_rng(1))}
+    expected = GaussianBlock(problem, names).log_marginal(env)
     monkeypatch.setattr(module, "_MOST_SUMS", 0)
     block = GaussianBlock(problem, names)
     assert not block.is_static
-    env = {**problem.env, **prior_state(problem, 2, np.random.default_rng(1))}
     np.testing.assert_allclose(block.log_marginal(env), expected, rtol=1e-12)
     density_identity(problem, names)
 
 
 def test_no_candidate_is_taken_unsound():
-    m, data, names = MODELS["neighbours"]()
+    m, data, names = made("neighbours")
     problem = problem_of(m, data)
     block = GaussianBlock(problem, names)
     designs = [(bf.design, bf.design.triplets(problem.env)) for bf in block.factors]
@@ -452,7 +461,7 @@ def test_no_candidate_is_taken_unsound():
     assert layout.groups == 0
 
 
-# ---- scales that go to zero or to infinity -----------------------------------------------------------------------------
+# ---- scales that go to zero or to infinity ----------------------------------------------------------------------
 def covariance(groups, sa, sy, s0):
     """Of observations of groups, the group effects and their mean integrated out, in fractions."""
     sa, sy, s0 = (Fraction(float(s)) ** 2 for s in (sa, sy, s0))
@@ -462,7 +471,7 @@ def covariance(groups, sa, sy, s0):
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6, 1e8])
 def test_marginal_holds_at_any_scale(scale):
-    m, data, names = varying_intercepts()
+    m, data, names = made("varying intercepts")
     problem = problem_of(m, data)
     y = data["y"]
     block = GaussianBlock(problem, names)
@@ -477,7 +486,7 @@ def test_marginal_holds_at_any_scale(scale):
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-3, 1.0, 1e8])
 def test_residuals_hold_at_any_scale(scale):
-    m, data, names = varying_intercepts()
+    m, data, names = made("varying intercepts")
     problem = problem_of(m, data)
     block = GaussianBlock(problem, names)
     env = {**problem.env, "s": np.full(4000, scale), "sy": np.full(4000, 1.3)}
@@ -495,7 +504,7 @@ def test_residuals_hold_at_any_scale(scale):
 
 def test_effects_with_random_slopes_at_tiny_scales():
     """Two wide unknowns a group, each with its own vanishing scale; the limit is a pooled regression."""
-    m, data, names = rats(True)
+    m, data, names = made("rats, long")
     problem = problem_of(m, data)
     block = GaussianBlock(problem, names)
     tiny = {**problem.env, "sa": np.array([1e-9]), "sb": np.array([1e-9]), "sy": np.array([20.0])}

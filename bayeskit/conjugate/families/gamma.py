@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class GammaFamily:
     r"""Rates, precisions, variances and standard deviations, as one family on a power of the latent.
 
-    With :math:`v = x^m` on ``(lower, upper)`` the kernel in v is :math:`v^{p - 1} e^{-(a v + b / v) / 2}`: a gamma where
-    ``b`` is 0, an inverse gamma where ``a`` is 0, else a generalised inverse Gaussian; truncated where a bound says so.
+    With :math:`v = x^m` on ``(lower, upper)`` the kernel in v is :math:`v^{p - 1} e^{-(a v + b / v) / 2}`: a gamma
+    where ``b`` is 0, an inverse gamma where ``a`` is 0, else a generalised inverse Gaussian; cut where a bound says so.
     A child that contributes ``(s, r)``, that is ``s log u - r u``, adds ``(s, 2 r, 0)`` where ``u = v`` and
     ``(-s, 0, 2 r)`` where ``u = 1 / v``. The bounds are those of x.
     Source: Gamerman and Lopes (2006), MCMC, sec. 2.4; Jorgensen (1982), Statistical Properties of the GIG.
@@ -86,7 +86,9 @@ class GammaFamily:
         naturals = self._full(*naturals)
         if not self.truncated:
             return np.asarray(log_gig_normaliser(*naturals))
-        return log_gamma_integral(*naturals, *self._bounds())
+        p, a, b = naturals
+        lower, upper = self._bounds()
+        return log_gamma_integral(p, a, b, lower, upper)
 
     def log_prior_normaliser(self, naturals: Naturals) -> Array:
         """Return the same; where the prior is improper 0, or what turns a density of one on x into one on v."""
@@ -140,7 +142,7 @@ class GammaFamily:
                 return v
             v[outside] = self._draw_whole(tuple(n[outside] for n in naturals), rng)
         outside = (v <= lower) | (v >= upper)
-        v[outside] = draw_between(*(c[outside] for c in (p, a, b, lower, upper)), rng)
+        v[outside] = draw_between(p[outside], a[outside], b[outside], lower[outside], upper[outside], rng)
         return v
 
     def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
@@ -155,9 +157,9 @@ class GammaFamily:
             return Uniform(low, high)
         if not np.all(((b > 0) | (p > 0)) & ((a > 0) | (p < 0))):
             raise RefusedError(
-                "The posterior must be a gamma or an inverse gamma of positive shape to be given as a distribution. Got "
-                f"order {float(np.ravel(p)[0]):g}, which is proper between its bounds alone. Draw with sample() and "
-                "summarise the draws instead."
+                "The posterior must be a gamma or an inverse gamma of positive shape to be given as a distribution. "
+                f"Got order {float(np.ravel(p)[0]):g}, which is proper between its bounds alone. Draw with sample() "
+                "and summarise the draws instead."
             )
         family, parameters = self._parts(naturals)
         result: Distribution = type(family)(*(wrap(q) for q in parameters))
