@@ -121,7 +121,9 @@ def sampled_summary(tree: xr.DataTree, **options: Any) -> pd.DataFrame:
     """
     from arviz_stats.summary import summary
 
-    table: pd.DataFrame = summary(tree, **options)
+    # ArviZ stacks all variables of a group, and cannot where one bears labels beside its dim, as missing cells do.
+    group = tree[options.pop("group", "posterior")].to_dataset().reset_coords(drop=True)
+    table: pd.DataFrame = summary(group, **options)
     return table
 
 
