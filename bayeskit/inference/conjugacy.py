@@ -106,7 +106,14 @@ class Contribution:
         shape = tuple(self.factor.sizes[d] for d in frame)
         return tuple(self._sum(part, frame, shape, positions, sizes) for part in parts)
 
-    def _sum(self, part, frame, shape, positions, sizes) -> Array:  # noqa: ANN001
+    def _sum(
+        self,
+        part: Array,
+        frame: tuple[str, ...],
+        shape: tuple[int, ...],
+        positions: Mapping[str, str | tuple[Array, tuple[str, ...]]],
+        sizes: Mapping[str, int],
+    ) -> Array:
         part = np.asarray(part, dtype=float)
         keep = part.ndim - 1 - len(frame) if self.rule.form == "matrix" else 0
         part = np.broadcast_to(part, (part.shape[0] if part.ndim else 1, *shape, *part.shape[part.ndim - keep :]))
