@@ -26,6 +26,7 @@ from bayeskit.expressions.power import NotPower, power_form
 from bayeskit.inference.block import LOG_2PI, GaussianBlock
 from bayeskit.inference.conjugacy import Refusal, _ordered
 from bayeskit.model.problem import Latent, Problem
+from bayeskit.statistics.gram import cross_sums
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -131,10 +132,12 @@ class ExactGaussian:
         return f"{kind}: every row of {children} is scaled by '{name}' alone"
 
     def _unit_sums(self) -> Array:
-        """Return the summed system at u = 1."""
-        block = self.block
-        values = [np.ones((1, bf.precision.cells)) for bf in block.moving]
-        return block.flat_system(block.problem.env, values)
+        """Return the summed system at u = 1: the noise cells need not be told apart."""
+        flat = np.zeros((1, self.block.layout.size))
+        for bf in self.block.factors:
+            for rows in bf.rows:
+                flat += cross_sums(self.block.layout, rows, rows, bf.weights, np.zeros_like(bf.precision.cell), 1)
+        return flat
 
     def _solve(self) -> Factored:
         block = self.block

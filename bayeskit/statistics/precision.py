@@ -117,6 +117,7 @@ class Precision:
     ) -> None:
         """Find which element of the latent part each row uses; a known index is read through."""
         factor, codes_of = self.factor, {}
+        latent = _hoisted(latent)
         if isinstance(latent, Index) and _is_read_through(latent, known):
             codes_of, latent = latent.indices, latent.table
         self.latent = latent
@@ -174,6 +175,19 @@ class Precision:
             return np.full((1,), self.log_det)
         logs = np.linalg.slogdet(values)[1] if self.kind == "matrix" else np.log(values)
         return self.log_det + 0.5 * (logs * self.counts).sum(axis=-1)
+
+
+def _hoisted(expression: Expression) -> Expression:
+    """Return ``f(table[i])`` as ``f(table)[i]``, so that rows with one index share a noise cell."""
+    if not isinstance(expression, Apply):
+        return expression
+    inner = [_hoisted(a) if a.dims else a for a in expression.args]
+    indexed = [a for a in inner if a.dims]
+    if len(indexed) != 1 or not isinstance(indexed[0], Index):
+        return expression
+    (index,) = indexed
+    table = Apply(expression.ufunc, tuple(index.table if a is index else a for a in inner))
+    return Index(table, index.indices)
 
 
 def _is_read_through(index: Index, known: set[str]) -> bool:
