@@ -172,7 +172,18 @@ def _outside(factor: Factor, x: Array, arrays: list[Array]) -> Array:
     outside = (x < lower) | (x > upper)  # a comparison with NaN does not hold
     if distribution.support_text == "the positive numbers":
         outside |= x <= 0
+    categories = _categories(factor)
+    if categories is not None:
+        outside |= x >= categories
     return outside | (x != np.floor(x)) if distribution.discrete else outside
+
+
+def _categories(factor: Factor) -> int | None:
+    """How many categories a Categorical has, which the dim of its probabilities says before they are known."""
+    for parameter, layout in zip(factor.distribution.parameters, factor.layouts, strict=True):
+        if parameter.event_ndim == 1 and not factor.event:
+            return factor.sizes[layout[-1]]
+    return None
 
 
 def _support_message(
@@ -186,6 +197,8 @@ def _support_message(
         for p, e in zip(family.parameters, factor.parameters, strict=True)
         if p.name in bounding and p.name in known and not isinstance(e, Constant) and p.event_ndim == 0
     ]
+    if "K" in bounding:
+        details.append(f"K is {_categories(factor)}")
     return (
         f"'{factor.name}' ~ {family} must lie in {family.support_text}. Got {print_number(x[place])}"
         f"{_at(factor.plates, place, labels, factor.shape)}{', where ' + ', '.join(details) if details else ''}."

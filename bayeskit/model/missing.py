@@ -72,7 +72,7 @@ def split_missing(
         if len(cells) < array.size:
             factors.append(_at_cells(whole, np.flatnonzero(~open_), f"{statement.name}_cell", known))
         prior = _at_cells(whole, cells, dim, unknown)
-    places = zip(statement.dims, np.unravel_index(cells, array.shape), strict=True)
+    places = zip(statement.dims, _places(cells, array.shape), strict=True)
     return Split(
         latent=Latent(name, unknown, (len(cells),), prior, missing_from=statement.name),
         completed=completed,
@@ -89,9 +89,13 @@ def _with_value(factor: Factor, value: Expression) -> Factor:
     )  # fmt: skip
 
 
+def _places(cells: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return np.unravel_index(cells, shape) if shape else ()
+
+
 def _at_cells(factor: Factor, cells: Array, dim: str, value: Array | Variable) -> Factor:
     """Return a factor at some cells of its plates, in long form along one dim."""
-    places = dict(zip(factor.plates, np.unravel_index(cells, factor.shape), strict=True))
+    places = dict(zip(factor.plates, _places(cells, factor.shape), strict=True))
 
     def pick(expression: Expression) -> Expression:
         here: dict[str, Expression] = {d: Constant(p, (dim,)) for d, p in places.items() if d in expression.dims}
