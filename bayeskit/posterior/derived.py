@@ -1,4 +1,4 @@
-"""Exact marginals of derived quantities: linear forms of a Gaussian component, and sums of shares."""
+"""Exact marginals of derived quantities: linear forms of a Gaussian component, sums of shares, powers of a scale."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 
 from bayeskit.errors import RefusedError
 from bayeskit.expressions import Expression, Variable
-from bayeskit.expressions.linear import LinearForm, NotLinear, linear_form
+from bayeskit.expressions.linear import ONE, LinearForm, NotLinear, linear_form
+from bayeskit.expressions.power import PowerForm, power_form
 from bayeskit.inference.exact import ExactComponent, ExactConjugate
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
+from bayeskit.posterior.labels import wrapper
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -35,6 +37,9 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
         raise _refuse(name, f"{expression} depends on {', '.join(repr(n) for n in latents) or 'no latent'}, "
                       "which are not one exact component")  # fmt: skip
     (component,) = found.values()
+    power = _power(plan, component, expression, latents)
+    if power is not None:
+        return power
     form = linear_form(expression, set(latents), problem.sizes)
     if isinstance(form, NotLinear):
         raise _refuse(name, f"{form}")
@@ -45,6 +50,27 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
 
 def _refuse(name: str, reason: str) -> RefusedError:
     return RefusedError(f"The derived '{name}' has no exact marginal: {reason}. Use sample(), which draws it.")
+
+
+def _power(plan: Plan, component: ExactComponent, expression: Expression, latents: list[str]) -> Distribution | None:
+    """Return the distribution of a power of one latent of positive numbers; None where the expression is none."""
+    from bayeskit.distributions import Power
+    from bayeskit.errors import ParameterError
+
+    form = power_form(expression, latents[0]) if len(latents) == 1 else None
+    if not isinstance(form, PowerForm) or form.exponent == 1.0 or form.coefficient is not ONE:
+        return None
+    if any(position != dim for dim, position in form.positions.items()):
+        return None
+    base, exponent = component.marginal(latents[0], wrapper(plan.problem, latents[0])), form.exponent
+    if isinstance(base, Power):  # a standard deviation is a power of its variance already
+        base, exponent = base.base, base.exponent * exponent
+    if exponent == 1.0:
+        return base
+    try:
+        return Power(base, exponent)
+    except ParameterError:  # of numbers that may be negative
+        return None
 
 
 def _weights(plan: Plan, expression: Expression, latents: list[str]) -> tuple[dict[str, Array], Array]:
