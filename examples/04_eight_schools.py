@@ -74,6 +74,7 @@ best, raw = decision.best.item(), data["effect"].idxmax()
 print(
     f"\nDecision: adopt programme {best}, {float(decision.gap):.1f} points ahead of the next. The raw best was {raw}."
 )
-print(f"It is the best of all with a probability of only {float(decision.prob_best.max()):.2f}: to know would be worth")
+sure = float(decision.prob_best.sel(programme=best))
+print(f"It is the best of all with a probability of only {sure:.2f}: to know would be worth")
 print(f"{float(decision.evpi):.1f} points, more than a programme costs, so trying them all for another year may pay.")
 print("Figure: examples/04_eight_schools.png")
