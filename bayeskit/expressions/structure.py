@@ -58,7 +58,7 @@ class Index(Expression):
         """Pick with every axis indexed, so that batches and shared dims pair up."""
         for dim, pick in picks.items():
             size = table.shape[1 + self.table.dims.index(dim)]
-            if pick.size and (pick.min() < 0 or pick.max() >= size):  # NumPy would count negative ones from the end
+            if pick.size and pick.view(np.uint64).max() >= size:  # negative ones too, which NumPy counts from the end
                 bad = pick.min() if pick.min() < 0 else pick.max()
                 raise DataError(
                     f"The index '{self.indices[dim]}' of '{self.table}' must lie in 0..{size - 1} along '{dim}'. "
@@ -78,7 +78,7 @@ class Index(Expression):
 
 
 def _integers(array: Array) -> Array:
-    return array if array.dtype.kind in "iu" else array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 class Reduce(Expression):

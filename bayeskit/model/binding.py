@@ -99,9 +99,9 @@ class _Binder:
         absent = [r.name for r in random if r.observed and r.name not in given]
         present = [r.name for r in random if r.observed and r.name in given]
         if absent and (present or local.number) and not self.draw_observed:
-            got = ", ".join(f"'{n}'" for n in present) or "none"
+            got = f"data for {', '.join(repr(n) for n in present)} alone" if present else "no observations"
             raise DataError(
-                f"The observed variable '{absent[0]}' must have data. Got data for {got} only. "
+                f"The observed variable '{absent[0]}' must have data. Got {got}. "
                 "Give all observations, or none at all for the prior."
             )
         known = [r.name for r in random if not r.observed and r.name in given]

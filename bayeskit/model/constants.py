@@ -60,8 +60,6 @@ def align_constants(name: str, node: Expression, labels: Mapping[str, Array], fi
 def _aligned(name: str, node: Constant, labels: Mapping[str, Array], first: Mapping[str, Array]) -> Constant:
     value = node.value
     for axis, dim in enumerate(node.dims):
-        if dim not in labels:
-            continue
         own = node.labels.get(dim, first.get(dim, labels[dim]))
         if value.shape[axis] != len(own):
             raise DataError(

@@ -10,7 +10,7 @@ from scipy import special
 
 import bayeskit as bk
 from bayeskit.errors import DataError, ModelError
-from bayeskit.expressions import Constant, Variable, as_expression
+from bayeskit.expressions import Constant, Variable, aligner, as_expression
 from bayeskit.expressions.nodes import where
 from bayeskit.expressions.structure import Index, Rename, Scatter
 
@@ -147,6 +147,23 @@ def test_an_observation_completed_by_a_latent():
     wanted[:, 0, 1], wanted[:, 1, 2] = filling[:, 0], filling[:, 1]
     np.testing.assert_array_equal(got, wanted)
     np.testing.assert_array_equal(known, np.arange(6.0).reshape(2, 3))  # what is known is not written to
+    moved = scatter.substitute({"y_missing": Variable("other", ("cell",))})
+    np.testing.assert_array_equal(moved.evaluate({"other": filling}), wanted)
+
+
+def test_an_array_is_laid_along_dims_that_it_has():
+    with pytest.raises(ModelError, match=r"The dims \['t'\] have no place in \('g',\)"):
+        aligner(("g", "t"), ("g",))
+
+
+def test_long_chains_of_operations():
+    """A random walk written as a loop of 150 steps."""
+    total = s
+    for step in range(150):
+        total = total * 0.5 + a[step % 3]
+    assert total.variables == {"s", "a"}
+    assert np.isfinite(total.evaluate(ENV)).all()
+    assert str(total).count("a[") == 150
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -209,6 +226,7 @@ REFUSED = {
     "np.exp with out=": lambda: np.exp(a, out=np.zeros(3)),
     "np.exp with where=": lambda: np.exp(a, where=True),
     "np.multiply.outer": lambda: np.multiply.outer(a, b),
+    "must have named dims  ": lambda: [1.0, 2.0, 3.0] @ a,
     "'matmul' cannot": lambda: np.ones((2, 3)) @ a,
     "'modf' cannot": lambda: np.modf(a),
     "'a' has no value while the model is written, so it cannot be used as a float": lambda: math.exp(a),

@@ -161,6 +161,16 @@ def test_an_index_of_groups_holds_for_new_groups():
     np.testing.assert_allclose(problem.log_joint({"top": top[None], "a": a[None]}), [wanted])
 
 
+def test_a_known_latent_serves_the_labels_it_was_given_for():
+    first = counts(["A", "B"], [10, 20], [3, 4], p=[0.2, 0.6])
+    problem = problem_of(arms(), first, counts(["B"], [6], [2]))
+    assert problem.latents == {}
+    wanted = binomials(np.array([0.2, 0.6]), ([0, 1], [10, 20], [3, 4]), ([1], [6], [2]))
+    np.testing.assert_allclose(problem.log_joint({}), [wanted + stats.beta.logpdf([0.2, 0.6], 1, 2).sum()])
+    with pytest.raises(DataError, match="'p', on which 'y' depends, must have a value for every label"):
+        problem_of(arms(), first, counts(["C"], [6], [2]))
+
+
 def test_scalars_hold_again_and_may_change():
     m = bk.Model()
     s = m.data("s")
@@ -208,7 +218,7 @@ def test_the_prior_first_and_data_later():
 @pytest.mark.parametrize(
     ("later", "message"),
     [
-        ({"n": [5, 6]}, "The observed variable 'y' must have data. Got data for none only."),
+        ({"n": [5, 6]}, "The observed variable 'y' must have data. Got no observations."),
         ({"n": [5, 6], "y": [1, 2], "p": [0.5, 0.5]}, "must be new observations. Got a value for the latent 'p'."),
         ({"n": [5, 6, 7], "y": [1, 2, 3]}, "'n' along 'arm' must be 2, one for each label. Got 3."),
         ({"n": [5, 6], "y": [1, 7]}, "Got 7 at arm='B', where n is 6."),

@@ -210,7 +210,7 @@ def two_observed():
 
 
 def test_all_observations_or_none():
-    with pytest.raises(DataError, match=r"The observed variable 'w' must have data. Got data for 'y' only."):
+    with pytest.raises(DataError, match=r"The observed variable 'w' must have data. Got data for 'y' alone."):
         problem_of(two_observed(), {"x": [1.0], "y": [1.0]})
 
 
