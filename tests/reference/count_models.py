@@ -58,7 +58,9 @@ def bugs_pumps(data):
     alpha, beta = m.latent("alpha", bk.Exponential(1)), m.latent("beta", bk.Gamma(0.1, 1))
     theta = m.latent("theta", bk.Gamma(alpha, beta), dims="pump")
     m.observed("x", bk.Poisson(theta * time), dims="pump")
-    return m.condition({"time": data["t"], "x": data["x"]}), plain("alpha", "beta") | entries("theta", "theta", "pump", 10)
+    return m.condition({"time": data["t"], "x": data["x"]}), plain("alpha", "beta") | entries(
+        "theta", "theta", "pump", 10
+    )
 
 
 def bugs_surgical_random(data):
@@ -186,5 +188,7 @@ def bugs_asia(data):
     rows = [chance(row, bronchitis) for row in dyspnoea_table]
     m.observed("dyspnoea", bk.Bernoulli(chance(rows, either)))
     names = {"smoking": "smoking", "tuberculosis": "tuberculosis", "lung.cancer": "lung_cancer", "either": "either"}
-    figures = {name: (variable, {}) for name, variable in (names | {"xray": "xray", "bronchitis": "bronchitis"}).items()}
+    figures = {
+        name: (variable, {}) for name, variable in (names | {"xray": "xray", "bronchitis": "bronchitis"}).items()
+    }
     return m.condition({"dyspnoea": data["dyspnoea"] - 1}), figures

@@ -8,7 +8,7 @@ from arviz_stats.base import array_stats
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 LIMIT = 4.0  # in Monte Carlo errors
-LEVELS = {"q025": 0.025, "q05": 0.05, "q50": 0.5, "q95": 0.95, "q975": 0.975}
+LEVELS = {"q025": 0.025, "q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95, "q975": 0.975}
 
 
 def case(name):
@@ -26,7 +26,9 @@ def known(names, folder="cases"):
 
 def best_figures(found):
     """The most precise figures of a case by name, and the digits they are printed with."""
-    figures = {name: (figure, 4 if "quantiles" in found["expected_kind"] else 8) for name, figure in found["expected"].items()}
+    figures = {
+        name: (figure, 4 if "quantiles" in found["expected_kind"] else 8) for name, figure in found["expected"].items()
+    }
     for block in ("independent_check", "exact"):
         figures |= {name: (figure, 8) for name, figure in found.get(block, {}).items()}
     return {name: entry for name, entry in figures.items() if isinstance(entry[0], dict)}
@@ -60,11 +62,11 @@ def disagreements(draws, figure, digits, *, moments=True):
         if not abs(draws.std(ddof=1) - figure["sd"]) <= bound:
             found.append(f"sd {draws.std(ddof=1):.6g}, published {figure['sd']:.6g}, allowed +-{bound:.2g}")
     for name in LEVELS.keys() & figure.keys():
-        found += _level_disagreement(draws, name, figure[name], share_of_reference, half_unit(figure[name], digits))
+        found += level_disagreement(draws, name, figure[name], share_of_reference, half_unit(figure[name], digits))
     return found
 
 
-def _level_disagreement(draws, name, quantile, share_of_reference, half):
+def level_disagreement(draws, name, quantile, share_of_reference, half):
     """Whether the share of draws below a published quantile is its level, as far as both Monte Carlo errors tell."""
     level = LEVELS[name]
     low, high = ((draws <= q).astype(float) for q in (quantile - half, quantile + half))

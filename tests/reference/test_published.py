@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from scipy.special import betaln, expit
 
 from tests.reference import count_models, gaussian_models
-from tests.reference.figures import LEVELS, best_figures, case, data, disagreements, entry, known
+from tests.reference.figures import LEVELS, best_figures, case, data, disagreements, entry, known, level_disagreement
 
 
 class Run(NamedTuple):
     """How a case is sampled, and the figures its own notes call too heavy-tailed for moments."""
 
     draws: int = 1000
+    tune: int = 500
     slow: bool = False
     quantiles_only: tuple[str, ...] = ()
 
@@ -31,11 +33,11 @@ SAMPLED = {
     "pdb_kidscore_momhsiq": Run(),
     "pdb_sblri_blr": Run(),
     "pdb_arK": Run(),
-    "pdb_low_dim_gauss_mix": Run(500),
+    "pdb_low_dim_gauss_mix": Run(400, tune=300),
     "bugs_pumps": Run(),
     "bugs_surgical_random": Run(),
-    "bugs_seeds": Run(4000, slow=True),
-    "bugs_blocker": Run(4000, slow=True),
+    "bugs_seeds": Run(20_000, slow=True),
+    "bugs_blocker": Run(10_000, slow=True),
     "bugs_beetles_logit": Run(),
     "bugs_endo": Run(),
     "bugs_dogs": Run(500),
@@ -68,7 +70,7 @@ def contradictions(tree, places, figures, run):
 def test_draws_agree(name):
     found, run = case(name), SAMPLED[name]
     posterior, places = model(name)(data(found["data_file"].removesuffix(".json")))
-    tree = posterior.sample(draws=run.draws, seed=1)
+    tree = posterior.sample(draws=run.draws, tune=run.tune, seed=1)
     assert contradictions(tree, places, best_figures(found), run) == {}
 
 
@@ -94,7 +96,7 @@ def test_exact_marginals_agree(name):
             assert abs(float(entry(own[key], place)) - value) <= EXACT[name] * size, (published, key)
 
 
-# ---- the network of asia ------------------------------------------------------------------------------------------
+# ---- figures that are not in a case -------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", known(["bugs_asia"]))
 def test_a_network_of_yes_and_no(name):
     """Published are means of states 1 and 2."""
@@ -103,3 +105,69 @@ def test_a_network_of_yes_and_no(name):
     tree = posterior.sample(draws=4000, seed=1)
     figures = {n: ({"mean": exact[n] - 1}, 10) for n in places}
     assert contradictions(tree, places, figures, Run()) == {}
+
+
+@pytest.mark.parametrize("name", known(["bda_eight_schools_flat_tau"], "data"))
+def test_eight_schools_under_a_flat_prior(name):
+    """Gelman et al. (2013), table 5.3: quantiles of 200 draws, rounded to whole points."""
+    published = {
+        "q025": [-2, -5, -11, -7, -9, -7, -1, -6],
+        "q25": [7, 3, 2, 4, 1, 2, 7, 3],
+        "q50": [10, 8, 7, 8, 5, 6, 10, 8],
+        "q75": [16, 12, 11, 11, 10, 10, 15, 13],
+        "q975": [31, 23, 19, 21, 18, 28, 26, 33],
+    }
+    posterior, places = gaussian_models.bda_eight_schools_flat_tau(data(name))
+    tree = posterior.sample(seed=1)
+    for level, quantiles in published.items():
+        for quantile, (variable, place) in zip(quantiles, places.values(), strict=True):
+            draws = entry(tree["posterior"][variable], place)
+            assert level_disagreement(draws, level, quantile, 1 / 200, 0.5) == []
+
+
+@pytest.mark.parametrize("name", known(["hoff_reading_mvn"], "data"))
+def test_reading_scores(name):
+    """Hoff (2009), sec. 7.4: quantiles of the gain from 5,000 sweeps, and the probability that there is one."""
+    posterior, _ = gaussian_models.hoff_reading_mvn(data(name))
+    gain = posterior.sample(draws=2000, seed=1)["posterior"]["gain"].values
+    for level, quantile in {"q025": 1.513573, "q50": 6.668097, "q975": 11.794824}.items():
+        assert level_disagreement(gain, level, quantile, 1 / 5000, 0.5e-6) == []
+    assert disagreements((gain > 0), {"mean": 0.9942, "mcse": (0.9942 * 0.0058 / 5000) ** 0.5}, 4) == []
+
+
+@pytest.mark.parametrize("name", known(["bda_bioassay"], "data"))
+def test_bioassay(name):
+    """Gelman et al. (2013), sec. 3.7: a flat prior on two coefficients; moments by summing over a grid."""
+    given = data(name)
+    x, n, y = (np.asarray(given[c], dtype=float)[:, None, None] for c in "xny")
+    alpha, beta = np.linspace(-5, 12, 681)[:, None], np.linspace(-5, 60, 1301)
+    eta = alpha + beta * x
+    log_density = (y * eta - n * np.logaddexp(0, eta)).sum(axis=0)
+    figures = {n: (moments(v, log_density), 8) for n, v in (("alpha", alpha), ("beta", beta))}
+    posterior, places = count_models.bda_bioassay(given)
+    assert contradictions(posterior.sample(seed=1), places, figures, Run()) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", known(["bda_rat_tumors"], "data"))
+def test_rat_tumors(name):
+    """Gelman et al. (2013), sec. 5.3: means 2.4 and 14.3 over a grid of log(alpha / beta) and log(alpha + beta)."""
+    given = data(name)
+    ratio, size = np.linspace(-2.6, -1.0, 321)[:, None], np.linspace(0.5, 8.0, 751)
+    alpha, beta = expit(ratio) * np.exp(size), expit(-ratio) * np.exp(size)
+    log_density = -2.5 * size + np.log(alpha) + np.log(beta)
+    for deaths, animals in zip(given["y"], given["n"], strict=True):
+        log_density += betaln(alpha + deaths, beta + animals - deaths) - betaln(alpha, beta)
+    figures = {n: (moments(v, log_density), 8) for n, v in (("alpha", alpha), ("beta", beta))}
+    assert [round(figures[n][0]["mean"], 1) for n in ("alpha", "beta")] == [2.4, 14.3]
+    posterior, places = count_models.bda_rat_tumors(given)
+    tree = posterior.sample(draws=10_000, seed=1)
+    assert contradictions(tree, places, figures, Run(quantiles_only=("alpha", "beta"))) == {}
+
+
+def moments(values, log_density):
+    """Mean and sd of `values` on a grid of log densities."""
+    weight = np.exp(log_density - log_density.max())
+    weight /= weight.sum()
+    mean = (weight * values).sum()
+    return {"mean": float(mean), "sd": float(np.sqrt((weight * (values - mean) ** 2).sum()))}
