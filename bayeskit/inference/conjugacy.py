@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayeskit.conjugate.families import GammaFamily, NaturalFamily, Naturals, natural_family
+from bayeskit.conjugate.families import GammaFamily, NaturalFamily, Naturals, NormalFamily, natural_family
 from bayeskit.conjugate.pull_back import pull_back
 from bayeskit.conjugate.rules import RULES, Rule, children_of
 from bayeskit.expressions import Expression, aligner
@@ -204,15 +204,27 @@ class ConjugateUpdate:
         """Return the normalised conditional log density at the state's value: ``(batch, *plates)`` (tests use it)."""
         naturals = self.naturals(env)
         x = env[self.latent.name]
-        kernel = self.family.log_kernel(x, naturals) - self.family.log_normaliser(naturals)
-        return kernel + self.family.log_jacobian(x)
+        return self.family.log_density(x, naturals)
 
     def log_evidence(self, env: Environment) -> Array:
         """Return the log of what the latent integrates to, its children included: ``(batch,)``."""
+        if isinstance(self.family, NormalFamily):
+            return self._evidence_about_centre(self.family, env)
         gain = self.family.log_normaliser(self.naturals(env)) - self.family.log_prior_normaliser(self.prior(env))
         total = gain.reshape(gain.shape[0], -1).sum(axis=1)
         for c in self.contributions:
             total = total + c.base(env)
+        return np.asarray(total)
+
+
+    def _evidence_about_centre(self, family: NormalFamily, env: Environment) -> Array:
+        """Joint density over conditional at the centre of the latter: no squares of large offsets are subtracted."""
+        naturals = self.naturals(env)
+        x = family.centre(naturals)
+        here = {**env, self.latent.name: x}
+        total = -family.log_density(x, naturals).reshape(len(x), -1).sum(axis=1)
+        for factor in (self.latent.prior, *(c.factor for c in self.contributions)):
+            total = total + factor.total(here)
         return np.asarray(total)
 
 
@@ -306,7 +318,8 @@ def _no_rule(child: Factor, latent: Latent, parameter: str) -> Refusal:
 def _read_power(child: Factor, latent: Latent, rule: Rule, expression: Expression) -> Contribution | Refusal:
     form = power_form(expression, latent.name)
     if isinstance(form, NotPower):
-        nearest = {1.0: "a Gamma prior on", -1.0: "an InverseGamma prior on", -2.0: "an InverseGamma prior on the square of"}
+        nearest = {1.0: "a Gamma prior on", -1.0: "an InverseGamma prior on"}
+        nearest[-2.0] = "an InverseGamma prior on the square of"
         label = f"{rule.child}({rule.parameter}) of '{child.name}'"
         advice = f"{nearest[rule.exponent]} the parameter itself would be conjugate for {label}"
         return Refusal(f"in '{child.name}', {form}", advice)

@@ -183,9 +183,9 @@ def _hoisted(expression: Expression) -> Expression:
         return expression
     inner = [_hoisted(a) if a.dims else a for a in expression.args]
     indexed = [a for a in inner if a.dims]
-    if len(indexed) != 1 or not isinstance(indexed[0], Index):
+    index = indexed[0] if len(indexed) == 1 else None
+    if not isinstance(index, Index):
         return expression
-    (index,) = indexed
     table = Apply(expression.ufunc, tuple(index.table if a is index else a for a in inner))
     return Index(table, index.indices)
 

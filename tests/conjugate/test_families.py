@@ -242,3 +242,15 @@ def test_bounds_that_are_not_numbers_are_refused():
     u = m.latent("u", bk.Exponential(1))
     assert "bounds of Uniform(0, u) are not known numbers" in str(natural_family(bk.Uniform(0, u), "Gamma", {-2.0}))
     assert "not known numbers" in str(natural_family(bk.Truncated(bk.Normal(0, 1), upper=u), "Normal", set()))
+
+
+@pytest.mark.parametrize(("name", "family", "naturals"), ALL, ids=names(ALL))
+def test_densities_vanish_outside(name, family, naturals):
+    lower = 0.0 if family.name != "Normal" else -np.inf
+    upper = 1.0 if family.name == "Beta" else np.inf
+    lower = max(lower, -np.inf if getattr(family, "lower", None) is None else family.lower)
+    upper = min(upper, np.inf if getattr(family, "upper", None) is None else family.upper)
+    outside = np.array([end for end in (lower - 1e-6, upper + 1e-6) if np.isfinite(end)])
+    assert (family.log_density(outside, naturals) == -np.inf).all()
+    x = family.sample(naturals, np.random.default_rng(8))
+    assert np.isfinite(family.log_density(x, naturals)).all()

@@ -35,6 +35,28 @@ def test_density_identity(case):
         assert {key(c.rule) for c in update.contributions} == {key(rule)}
 
 
+PLAIN = [case for case in CASES if case[0].prior in ("Beta", "Gamma", "Normal") and case[0].child != "MvNormal"]
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=map(case_name, PLAIN))
+def test_rows_hold_the_whole_density_of_the_child(case):
+    problem = Builder(*case).build()
+    rest = prior_state(problem, 3, np.random.default_rng(7))
+    env = {**problem.env, **rest}
+    update = match(problem, "x")
+    x = rest["x"]
+    for c in update.contributions:
+        first, second = c.evaluate(env, update.sizes)
+        if case[0].prior == "Beta":
+            terms = first * np.log(x) + second * np.log1p(-x)
+        elif case[0].prior == "Gamma":
+            terms = first * np.log(x**c.exponent) - second * x**c.exponent
+        else:
+            terms = second * x - 0.5 * first * x * x
+        cells = np.broadcast_to(terms, (3, *update.latent.shape)).reshape(3, -1).sum(axis=1)
+        np.testing.assert_allclose(c.base(env) + cells, c.factor.total(env), rtol=1e-10)
+
+
 ONE_NUMBER = [case for case in CASES if case[0].prior in ("Beta", "Gamma", "Normal") and case[0].child != "MvNormal"]
 ONE_NUMBER = [case for case in ONE_NUMBER if case[1] in ("identity", "coefficient", "missing", "complement")]
 
@@ -157,6 +179,18 @@ def test_priors_on_a_mean(prior, coefficient):
     assert_evidence(problem, "x", {"s": np.array([1.4])})
 
 
+def test_evidence_keeps_digits_under_a_large_offset():
+    y = np.array([0.4, 2.1, -1.3, 0.7])
+    found = []
+    for shift in (0.0, 1e8):
+        m = bk.Model()
+        x = m.latent("x", bk.Uniform(shift - 1, shift + 5))
+        m.observed("y", bk.Normal(x, 0.8), dims="obs")
+        problem = problem_of(m, {"y": shift + y})
+        found.append(match(problem, "x").log_evidence(problem.env)[0])
+    assert found[1] == pytest.approx(found[0], rel=1e-7)  # the data themselves are rounded to 1e-8
+
+
 SHARE_PRIORS = [bk.Beta(2, 3), bk.Uniform(0, 1), bk.Beta(0, 0), bk.Beta(0.5, 0)]
 
 
@@ -260,7 +294,7 @@ def shifted_rate(m, x):
 
 
 def literal_one(m, x):
-    m.observed("y", bk.Bernoulli(x**0), dims="obs")
+    m.observed("y", bk.Poisson(x / x), dims="obs")
 
 
 def factor_term(m, x):
@@ -282,6 +316,7 @@ REFUSED = [
     (no_rule, bk.Normal(0, 1), "no rule has StudentT(mu) of 'y' as a child"),
     (scaled_share, bk.Beta(1, 1), "is not 'x' itself"),
     (shifted_rate, bk.Gamma(1, 1), "is no power of 'x'"),
+    (literal_one, bk.Uniform(0, 2), "x / x does not depend on 'x', whose powers cancel"),
     (factor_term, bk.Normal(0, 1), "the term 'penalty' of the density depends on it"),
     (nothing, bk.Normal(0, 1), "it has no children"),
 ]

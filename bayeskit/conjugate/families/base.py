@@ -35,6 +35,9 @@ class NaturalFamily(Protocol):
     def log_jacobian(self, x: Array) -> Array | float:
         """Return what turns a density of the family's own variable into one of x (0 where they are the same)."""
 
+    def log_density(self, x: Array, naturals: Naturals) -> Array:
+        """Return the normalised log density of x."""
+
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw one value for every batch and cell."""
 
@@ -43,6 +46,11 @@ class NaturalFamily(Protocol):
 
     def is_proper(self, naturals: Naturals) -> Array:
         """Where the posterior exists."""
+
+
+def density_of(family: NaturalFamily, x: Array, naturals: Naturals) -> Array:
+    """Return the normalised log density of x: kernel less normaliser."""
+    return np.asarray(family.log_kernel(x, naturals) - family.log_normaliser(naturals) + family.log_jacobian(x))
 
 
 def where_proper(family: NaturalFamily, naturals: Naturals) -> Array:

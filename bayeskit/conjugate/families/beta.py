@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import xlog1py, xlogy
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, where_proper
 from bayeskit.distributions.gammafunctions import log_beta
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ class BetaFamily:
     def log_jacobian(self, x: Array) -> float:
         """Return 0."""
         return 0.0
+
+    def log_density(self, x: Array, naturals: Naturals) -> Array:
+        """Return the normalised log density of x."""
+        inside = (x >= 0) & (x <= 1)
+        return np.where(inside, density_of(self, np.where(inside, x, 0.5), naturals), -np.inf)
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw from Beta(a, b)."""

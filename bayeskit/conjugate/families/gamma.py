@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, where_proper
 from bayeskit.conjugate.gamma_integral import draw_between, log_gamma_integral
 from bayeskit.errors import RefusedError
 
@@ -110,6 +110,16 @@ class GammaFamily:
     def log_jacobian(self, x: Array) -> Array | float:
         """Return ``log(dv / dx) = log m + (m - 1) log x``."""
         return 0.0 if self.power == 1.0 else np.log(self.power) + (self.power - 1.0) * np.log(x)
+
+    def log_density(self, x: Array, naturals: Naturals) -> Array:
+        """Return the normalised log density of x."""
+        x = np.asarray(x, dtype=float)
+        inside = (x > 0) & (x < np.inf)
+        if self.lower is not None:
+            inside &= x >= self.lower
+        if self.upper is not None:
+            inside &= x <= self.upper
+        return np.where(inside, density_of(self, np.where(inside, x, 1.0), naturals), -np.inf)
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw v and return ``v**(1/m)``."""

@@ -65,6 +65,21 @@ class NormalFamily:
         """Return 0."""
         return 0.0
 
+    def log_density(self, x: Array, naturals: Naturals) -> Array:
+        """Return the normalised log density, integrated about x: a mean far from zero costs no digits."""
+        P, h = naturals
+        lower, upper = self._bounds()
+        inside = (x >= lower) & (x <= upper)
+        return np.where(inside, -log_normal_integral(P, h - P * x, lower - x, upper - x), -np.inf)
+
+    def centre(self, naturals: Naturals) -> Array:
+        """Return the mean, or the bound or the prior's end that is nearest to it."""
+        P, h = np.broadcast_arrays(*naturals)
+        lower, upper = self._bounds()
+        with np.errstate(all="ignore"):
+            mean = np.where(P > 0, h / np.where(P > 0, P, 1.0), np.where(h > 0, upper, lower))
+        return np.clip(np.where(np.isfinite(mean), mean, 0.0), lower, upper)
+
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw, within the bounds."""
         P, h = np.broadcast_arrays(*naturals)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import multigammaln
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, where_proper
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -58,6 +58,10 @@ class WishartFamily:
     def log_jacobian(self, x: Array) -> float:
         """Return 0."""
         return 0.0
+
+    def log_density(self, x: Array, naturals: Naturals) -> Array:
+        """Return the normalised log density of x."""
+        return density_of(self, x, naturals)
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw a matrix for every batch and cell."""
