@@ -10,7 +10,7 @@ from scipy import special
 
 import bayeskit as bk
 from bayeskit.errors import DataError, ModelError
-from bayeskit.expressions import Constant, Variable, aligner, as_expression
+from bayeskit.expressions import Constant, Expression, Variable, aligner, as_expression
 from bayeskit.expressions.nodes import where
 from bayeskit.expressions.structure import Index, Rename, Scatter
 
@@ -124,7 +124,7 @@ def check(expression, dims, plain):
         (bk.concat([0, a], dim="m")[{"m": i + 1}], ("obs",), lambda a, i, **_: a[i]),
         (Rename(x, {"g": "h"}), ("h", "t"), lambda x, **_: x),
     ],
-    ids=str,
+    ids=lambda v: str(v) if isinstance(v, Expression) else None,
 )
 def test_values_by_name_and_batch(expression, dims, plain):
     check(expression, dims, plain)
