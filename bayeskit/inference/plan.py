@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from bayeskit.errors import RefusedError
+from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference import options
 from bayeskit.inference.augment import augment
 from bayeskit.inference.conjugacy import Refusal
@@ -82,6 +82,13 @@ def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, option
             f"steps={{'{idle[0]}': ...}} cannot be honoured: nothing observed depends on '{idle[0]}', so it is drawn "
             "forward and takes no step. Leave it out."
         )
+    for name in forward:
+        prior = problem.latents[name].prior.distribution
+        if not prior.is_proper:
+            raise ImproperError(
+                f"The posterior of '{name}' is improper: its prior {prior} is, and nothing observed depends on it. "
+                "Give it a proper prior, or leave it out."
+            )
     notes = {n: _forward_note(problem, n) for n in forward}
     rest = [n for n in problem.latents if n not in forward]
     exact: list[ExactComponent] = []

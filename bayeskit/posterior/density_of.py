@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def log_prob(plan: Plan, values: Any) -> xr.DataArray:
         absent = [d for d in latent.variable.dims if d not in value.dims]
         if absent:
             raise DataError(f"The value of '{name}' must have the dim '{absent[0]}'. Got dims {value.dims}.")
-        arrays[name] = value.reset_coords(drop=True)
+        arrays[name] = _in_order(name, value.reset_coords(drop=True), latent.variable.dims, problem.coords)
     lead = list(
         dict.fromkeys(d for n, a in arrays.items() for d in a.dims if d not in problem.latents[n].variable.dims)
     )
@@ -50,7 +51,9 @@ def log_prob(plan: Plan, values: Any) -> xr.DataArray:
         full = value.expand_dims({d: sizes[d] for d in lead if d not in value.dims}).transpose(*lead, *dims)
         state[name] = full.values.reshape(-1, *problem.latents[name].shape)
     with np.errstate(all="ignore"):
-        total = problem.log_joint(state) if state else np.zeros(1)
+        total = problem.log_joint(state)
+    known = np.all([np.isfinite(v.reshape(len(v), -1)).all(axis=1) for v in state.values()], axis=0)
+    total = np.where(np.isnan(total) & known, -np.inf, total)  # a likelihood is not defined beyond the prior's support
     normalised = True
     try:
         total = total - float(log_evidence(plan))
@@ -62,3 +65,18 @@ def log_prob(plan: Plan, values: Any) -> xr.DataArray:
         np.broadcast_to(total, (int(np.prod(shape, dtype=int)),)).reshape(shape), dims=lead, coords=coords,
         attrs={"normalised": int(normalised)},
     )  # fmt: skip
+
+
+def _in_order(name: str, value: xr.DataArray, dims: tuple[str, ...], coords: Mapping[str, np.ndarray]) -> xr.DataArray:
+    """Return a value with the labels of a latent's dims in the order of the model."""
+    for d in dims:
+        labels = coords.get(d)
+        if labels is None or d not in value.coords or np.array_equal(value[d].values, labels):
+            continue
+        if sorted(map(str, value[d].values)) != sorted(map(str, labels)):
+            raise DataError(
+                f"The value of '{name}' must bear the labels {list(labels)} of '{d}'. Got {list(value[d].values)}. "
+                "Give every label once."
+            )
+        value = value.sel({d: labels})
+    return value

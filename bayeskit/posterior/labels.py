@@ -68,29 +68,57 @@ def constant_data(problem: Problem) -> Group:
 
 
 def observed_data(problem: Problem) -> tuple[Group, dict[str, Array]]:
-    """Return the observations and the labels of dims that grew.
-
-    Observations of later batches are appended along the first dim that no latent bears; where there is none, they stand
-    under a number of their own (``y_2``), over dims of their own.
-    """
-    borne = {d for latent in problem.latents.values() for d in latent.variable.dims}
+    """Return the observations and the labels of dims that grew."""
     group: Group = {}
     grown: dict[str, Array] = {}
     for o in problem.observations:
-        dims, values = o.factor.plates + o.factor.event, o.values
-        if o.name not in group:
-            group[o.name] = (dims, values)
-            continue
-        free = [i for i, d in enumerate(o.factor.plates) if d not in borne]
-        if free:
-            joined = np.concatenate([group[o.name][1], values], axis=free[0])
-            group[o.name] = (dims, joined)
-            grown[dims[free[0]]] = np.arange(joined.shape[free[0]])
-        else:
-            number = next(k for k in range(2, len(problem.observations) + 2) if f"{o.name}_{k}" not in group)
-            own = tuple(d if values.shape[i] == problem.sizes.get(d) else f"{d}_{number}" for i, d in enumerate(dims))
-            group[f"{o.name}_{number}"] = (own, values)
+        append(problem, group, grown, o.name, o.factor.plates, o.factor.plates + o.factor.event, o.values)
     return group, grown
+
+
+def append(
+    problem: Problem,
+    group: Group,
+    grown: dict[str, Array],
+    name: str,
+    plates: tuple[str, ...],
+    dims: tuple[str, ...],
+    values: Array,
+    lead: int = 0,
+) -> None:
+    """Put what belongs to one batch of an observed variable into a group.
+
+    Later batches are appended along the first dim that no latent bears; where there is none, they stand under a number
+    of their own (``y_2``), over dims of their own. ``lead`` counts the axes before the dims.
+    """
+    if name not in group:
+        group[name] = (dims, values)
+        return
+    borne = {d for latent in problem.latents.values() if latent.missing_from is None for d in latent.variable.dims}
+    free = [i for i, d in enumerate(plates) if d not in borne]
+    first_dims, first = group[name]
+    if free and first_dims == dims:
+        joined = np.concatenate([first, values], axis=lead + free[0])
+        group[name] = (dims, joined)
+        grown[dims[free[0]]] = np.arange(joined.shape[lead + free[0]])
+        return
+    number = next(k for k in range(2, len(problem.observations) + 2) if f"{name}_{k}" not in group)
+    own = tuple(
+        d if values.shape[lead + i] == problem.sizes.get(d) and d not in grown else f"{d}_{number}"
+        for i, d in enumerate(dims)
+    )
+    group[f"{name}_{number}"] = (own, values)
+
+
+def own_dims(group: Group, coords: Mapping[str, Any]) -> Group:
+    """Give a dim a name of its own where it has fewer or more entries than labels: it grew elsewhere, or lost cells."""
+    fitting: Group = {}
+    for name, (dims, values) in group.items():
+        sizes = values.shape[values.ndim - len(dims) :]
+        labels = [coords.get(d) for d in dims]
+        fits = [c is None or isinstance(c, tuple) or len(c) == n for c, n in zip(labels, sizes, strict=True)]
+        fitting[name] = (tuple(d if ok else f"{d}_{name}" for d, ok in zip(dims, fits, strict=True)), values)
+    return fitting
 
 
 def with_dims(problem: Problem, values: Mapping[str, Array]) -> Group:

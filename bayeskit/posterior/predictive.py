@@ -12,7 +12,7 @@ from bayeskit.inference.sweep import draw_forward
 from bayeskit.model.binding import bind, read
 from bayeskit.model.problem import Problem
 from bayeskit.posterior.export import build_datatree
-from bayeskit.posterior.labels import coordinates, with_dims
+from bayeskit.posterior.labels import coordinates, observed_data, own_dims, with_dims
 from bayeskit.posterior.tree import replicate
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def predict(
     attrs = {"/": {"seed": seed_text}}
     posterior_group = with_dims(problem, latents)
     if data is None and not more:
-        groups = {"posterior": posterior_group, "posterior_predictive": replicate(problem, latents, rng)}
-        return build_datatree(groups, coords=coordinates(problem), attrs=attrs)
+        coords = coordinates(problem) | observed_data(problem)[1]
+        groups = {"posterior": posterior_group, "posterior_predictive": replicate(problem, latents, rng, (chains, draws))}
+        return build_datatree({g: own_dims(v, coords) for g, v in groups.items()}, coords=coords, attrs=attrs)
     given = read(posterior.model, data, more)
     wider = bind(posterior.model, [*posterior._batches, given], draw_observed=True)
     number = len(posterior._batches)

@@ -11,7 +11,7 @@ from bayeskit.inference.plan import Plan
 from bayeskit.inference.sweep import Draws, draw_factor
 from bayeskit.model.problem import Factor, Problem
 from bayeskit.posterior.export import build_datatree
-from bayeskit.posterior.labels import Group, constant_data, coordinates, observed_data, with_dims
+from bayeskit.posterior.labels import Group, append, constant_data, coordinates, observed_data, own_dims, with_dims
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,11 +35,11 @@ def to_tree(
         "constant_data": constant_data(problem),
     }
     if "log_likelihood" in include:
-        groups["log_likelihood"] = log_likelihood(problem, run.latents)
+        groups["log_likelihood"] = log_likelihood(problem, run.latents, grown)
     if "log_prior" in include:
         groups["log_prior"] = log_prior(problem, run.latents)
     if "posterior_predictive" in include:
-        groups["posterior_predictive"] = replicate(problem, run.latents, rng)
+        groups["posterior_predictive"] = replicate(problem, run.latents, rng, run.stats["lp"].shape)
     if "prior" in include:
         from bayeskit.posterior.simulation import prior_draws
 
@@ -50,7 +50,8 @@ def to_tree(
     own = {**attributes, "sampling_time": float(run.seconds), "tuning_steps": int(run.tune)}
     attrs = {"posterior": {**own, "sampled_variables": list(latents)}, "sample_stats": own, "/": dict(attributes)}
     coords = coordinates(problem) | grown
-    return build_datatree({g: v for g, v in groups.items() if v}, coords=coords, attrs=attrs)
+    filled = {g: own_dims(v, coords) for g, v in groups.items() if v}
+    return build_datatree(filled, coords=coords, attrs={g: a for g, a in attrs.items() if g in filled or g == "/"})
 
 
 def _by_chunks(problem: Problem, draws: Mapping[str, Array], function: Any, largest: int) -> Array:
@@ -80,29 +81,22 @@ def derived_draws(problem: Problem, draws: Mapping[str, Array]) -> Group:
     return group
 
 
-def _likelihood_factors(problem: Problem) -> dict[str, Factor]:
-    """Return the factors of observed cells, by the name they are exported under."""
-    known = set(problem.latents)
-    found: dict[str, Factor] = {}
-    for factor in problem.factors:
-        if factor.value.variables & known or factor.name not in problem.model.random:
-            continue
-        if not problem.model.random[factor.name].observed:
-            continue
-        name, number = factor.name, 2
-        while name in found:
-            name, number = f"{factor.name}_{number}", number + 1
-        found[name] = factor
-    return found
+def _likelihood_factors(problem: Problem) -> list[Factor]:
+    """Return the factors of observed cells, batch by batch."""
+    known, random = set(problem.latents), problem.model.random
+    observed = [f for f in problem.factors if f.name in random and random[f.name].observed]
+    return [f for f in observed if not f.value.variables & known]
 
 
-def log_likelihood(problem: Problem, draws: Mapping[str, Array]) -> Group:
-    """Return the log likelihood of every observed cell, summed over event dims."""
+def log_likelihood(problem: Problem, draws: Mapping[str, Array], grown: dict[str, Array]) -> Group:
+    """Return the log likelihood of every observed cell, summed over event dims; batches as in ``observed_data``."""
     group: Group = {}
-    for name, factor in _likelihood_factors(problem).items():
+    if not draws:
+        return group
+    for factor in _likelihood_factors(problem):
         largest = int(np.prod(factor.shape, dtype=int))
-        dims = tuple(d if factor.sizes[d] == problem.sizes.get(d) else f"{d}_{name}" for d in factor.plates)
-        group[name] = (dims, _by_chunks(problem, draws, factor.log_prob, largest))
+        values = _by_chunks(problem, draws, factor.log_prob, largest)
+        append(problem, group, grown, factor.name, factor.plates, factor.plates, values, lead=2)
     return group
 
 
@@ -116,18 +110,22 @@ def log_prior(problem: Problem, draws: Mapping[str, Array]) -> Group:
     return group
 
 
-def replicate(problem: Problem, draws: Mapping[str, Array], rng: np.random.Generator) -> Group:
-    """Return replicated data: every observation drawn anew from its distribution."""
+def replicate(
+    problem: Problem, draws: Mapping[str, Array], rng: np.random.Generator, shape: tuple[int, int]
+) -> Group:
+    """Return replicated data: every observation drawn anew from its distribution; ``shape`` counts chains and draws."""
     group: Group = {}
+    total = shape[0] * shape[1]
+    flat = {n: v.reshape(total, *v.shape[2:]) for n, v in draws.items()}
     for o in problem.observations:
-        if not problem.model.random[o.name].observed or o.name in group:
+        if not problem.model.random[o.name].observed:
             continue
-
-        def draw(env: Mapping[str, Array], factor: Factor = o.factor) -> Array:
-            batch = max(v.shape[0] for v in env.values())
-            return draw_factor(factor, env, rng, batch)
-
-        largest = int(np.prod(o.values.shape, dtype=int))
-        values = _by_chunks(problem, draws, draw, largest) if draws else draw(problem.env)[None]
-        group[o.name] = (o.factor.plates + o.factor.event, values)
+        size = max(1, _CHUNK // max(1, o.values.size))
+        parts = []
+        for start in range(0, total, size):
+            env = {**problem.env, **{n: v[start : start + size] for n, v in flat.items()}}
+            parts.append(draw_factor(o.factor, env, rng, min(size, total - start)))
+        values = np.concatenate(parts)
+        values = values.reshape(*shape, *values.shape[1:])
+        append(problem, group, {}, o.name, o.factor.plates, o.factor.plates + o.factor.event, values, lead=2)
     return group
