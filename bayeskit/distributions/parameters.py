@@ -155,7 +155,8 @@ def show_value(value: Any) -> str:
         return _show_array(value)
     if isinstance(value, np.generic):
         value = value.item()
-    return str(value)
+    text = str(value)
+    return f"{value:.8g}" if isinstance(value, float) and len(text) > 12 else text
 
 
 def _show_array(value: Array) -> str:

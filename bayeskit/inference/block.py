@@ -24,6 +24,7 @@ Array = np.ndarray
 Environment = Mapping[str, Array]
 LOG_2PI = float(np.log(2 * np.pi))
 _LOST = 1e-6  # a sum smaller than this, relative to its terms, is taken from the rows
+_LOST = 1e-3  # an error of so much in a log density is as good as none
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
 
@@ -235,10 +236,16 @@ class GaussianBlock:
 
     # ---- what a step asks for -----------------------------------------------------------------------------------
     def log_marginal(self, env: Environment) -> Array:
-        """Return the log density of the block's children with the block integrated out: ``(batch,)``."""
+        """Return the log density of the block's children with the block integrated out: ``(batch,)``.
+
+        Where precisions are so large that the least sum of squares is lost in rounding it is -inf, not noise.
+        """
         values = self.precisions(env)
         system, vv = self.factored(env, values)
-        total = 0.5 * (system.gain(vv) - system.log_det()) + self._constant
+        gain = system.gain(vv)
+        if system.net is None:
+            gain = np.where(vv * np.finfo(float).eps < _LOST, gain, -np.inf)
+        total = 0.5 * (gain - system.log_det()) + self._constant
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, len(bf.rows), -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
 
 Array = np.ndarray
+_NOTHING = 1e-29  # relative to the data's own squares, those of rounding errors
 _ADVICE = "an InverseGamma prior on the variance, or a Gamma prior on the precision, would make it exact"
 
 
@@ -115,7 +116,7 @@ class ExactGaussian:
         if scale is not None:
             self.shape = scale.shape + 0.5 * (self.rows - unknowns)
             self.rate = scale.rate + 0.5 * self.squares
-            bad = (self.shape <= 0) | (self.rate <= 0)
+            bad = (self.shape <= 0) | (self.rate <= _NOTHING * self._raw_squares())
             if bad.any():
                 raise ImproperError(
                     f"The posterior of '{scale.latent.name}' is improper: the data leave shape "
@@ -189,6 +190,15 @@ class ExactGaussian:
                 squares += np.bincount(cell, bf.weights * e * e, self.cells)
                 count += np.bincount(cell, minlength=self.cells)
         return squares, count
+
+    def _raw_squares(self) -> Array:
+        """Return the sums of squares of the data themselves: against them, squares of rounding errors are nothing."""
+        total = np.zeros(self.cells)
+        for bf in self.block.factors:
+            if bf.precision.root is None:
+                value = bf.design.offset(self.block.problem.env)[0]
+                total += np.bincount(bf.precision.cell, bf.weights * value * value, self.cells)
+        return total
 
     # ---- answers ------------------------------------------------------------------------------------------------
     def log_evidence(self) -> float:

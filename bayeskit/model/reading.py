@@ -67,6 +67,10 @@ def _read_value(name: str, value: Any, dims: tuple[str, ...]) -> Given:
         index = value.index
         if index.name == dims[0] or (index.inferred_type == "string" and index.is_unique):
             return Given(_tidy(name, value), dims, {dims[0]: _labels(index.to_numpy())})
+    if pandas is not None and isinstance(value, pandas.DataFrame) and len(dims) == 2:
+        axes = zip(dims, (value.index, value.columns), strict=True)
+        coords = {d: _labels(axis.to_numpy()) for d, axis in axes if not isinstance(axis, pandas.RangeIndex)}
+        return Given(_tidy(name, value), dims, coords)
     return Given(_tidy(name, value))
 
 
