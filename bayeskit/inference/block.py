@@ -14,6 +14,7 @@ import numpy as np
 
 from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
 from bayeskit.inference.layout import choose_layout, group_of
+from bayeskit.inference.loose import loose_system
 from bayeskit.inference.wide_priors import find_wide_priors
 from bayeskit.model.problem import Factor, Problem
 from bayeskit.statistics.design import Design, Triplets
@@ -24,7 +25,7 @@ Array = np.ndarray
 Environment = Mapping[str, Array]
 LOG_2PI = float(np.log(2 * np.pi))
 _LOST = 1e-6  # a sum smaller than this, relative to its terms, is taken from the rows
-_LOST = 1e-3  # an error of so much in a log density is as good as none
+_LOST = 1e-3  # an error of so much in a log density, or so much of it, is as good as none
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
 
@@ -156,6 +157,18 @@ class GaussianBlock:
         pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))  # so that each pair gives its own sum of products of residuals
         return pairs.transpose(2, 0, 1, 3).reshape(-1, self.layout.size)
 
+    def sums_of(self, bf: BlockFactor, value: Array) -> Array:
+        """Return the sums of a factor's rows at one chain's precisions: for factors too large for a table."""
+        one = np.zeros_like(bf.precision.cell)
+        if bf.precision.kind == "scalar":
+            return cross_sums(self.layout, bf.rows[0], bf.rows[0], bf.weights * value[bf.precision.cell], one, 1)
+        pairs = [
+            cross_sums(self.layout, a, b, value[bf.precision.cell, i, j], one, 1)
+            for i, a in enumerate(bf.rows)
+            for j, b in enumerate(bf.rows)
+        ]
+        return np.asarray(sum(pairs))
+
     # ---- the system of every chain ------------------------------------------------------------------------------
     def precisions(self, env: Environment) -> list[Array]:
         """Return the latent precisions of the factors summed by cell, each ``(batch, entries)``."""
@@ -168,58 +181,8 @@ class GaussianBlock:
         if values:
             flat = flat + _joined(values) @ self.sums
         for bf in self.loose:
-            flat = flat + self.loose_system(bf, env)
+            flat = flat + loose_system(self, bf, env)
         return flat
-
-    def loose_system(self, bf: BlockFactor, env: Environment) -> Array:
-        """Sum the rows of a factor whose design or offset depends on other latents, or is too large to tabulate."""
-        rows, values = self._current_rows(bf, env), bf.precision.values(env)
-        batch = max(len(rows), values.shape[0])
-        systems = []
-        for b in range(batch):
-            here, value = rows[b % len(rows)], values[b % values.shape[0]]
-            cell, n = bf.precision.cell, len(bf.precision.cell)
-            if bf.precision.kind == "scalar":
-                weight = bf.weights * value[cell]
-                one = cross_sums(self.layout, here[0], here[0], weight, np.zeros(n, dtype=np.int64), 1)[0]
-            else:
-                one = sum(
-                    cross_sums(self.layout, p, q, value[cell, i, j], np.zeros(n, dtype=np.int64), 1)[0]
-                    for i, p in enumerate(here)
-                    for j, q in enumerate(here)
-                )
-            systems.append(one)
-        return np.stack(systems)
-
-    def _current_rows(self, bf: BlockFactor, env: Environment) -> list[list[Rows]]:
-        """Return the rows of every chain, evaluated at the state: ``[chain][entry]``."""
-        design = bf.design
-        n, d = design.shape
-        if bf.rows and design.known_offset:
-            return [bf.rows]
-        offset = design.offset(env)
-        if bf.rows:
-            chains = []
-            for v in offset:
-                fresh = v.reshape(n, d)
-                parts = [fresh[:, i] for i in range(d)]
-                if bf.precision.root is not None:
-                    parts = [np.einsum("nij,nj->ni", np.broadcast_to(bf.precision.root, (n, d, d)), fresh).ravel()]
-                chains.append([Rows(r.group, r.W, r.D, p + r.v) for r, p in zip(bf.rows, parts, strict=True)])
-            return chains
-        entries = design.triplets(env)
-        batch = max(offset.shape[0], entries.values.shape[0])
-        chains = []
-        for b in range(batch):
-            D = np.zeros((n * d, self.total))
-            _add_at(D, entries.rows, entries.columns[b % len(entries.columns)], entries.values[b % len(entries.values)])
-            v = offset[b % len(offset)] - D @ self.pilot
-            none = np.zeros(n, dtype=np.int64)
-            split = [
-                Rows(none, np.zeros((n, 0)), D.reshape(n, d, -1)[:, i], v.reshape(n, d)[:, i]) for i in range(d)
-            ]
-            chains.append([_whitened(split, bf.precision.root)] if bf.precision.root is not None else split)
-        return chains
 
     def factored(self, env: Environment, precisions: list[Array] | None = None) -> tuple[Factored, Array]:
         """Return the factored system of every chain, and ``v' Lambda v``."""
@@ -244,7 +207,8 @@ class GaussianBlock:
         system, vv = self.factored(env, values)
         gain = system.gain(vv)
         if system.net is None:
-            gain = np.where(vv * np.finfo(float).eps < _LOST, gain, -np.inf)
+            error = vv * np.finfo(float).eps
+            gain = np.where((error < _LOST) | (-gain > error / _LOST), gain, -np.inf)
         total = 0.5 * (gain - system.log_det()) + self._constant
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, len(bf.rows), -1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeskit.conjugate.arrow import Factored, Priors, factor_under
+from bayeskit.inference.loose import loose_system
 
 if TYPE_CHECKING:
     from bayeskit.inference.block import BlockFactor, GaussianBlock
@@ -38,7 +39,7 @@ class WidePriors:
             if id(bf) not in apart and bf.sums is not None:
                 flat = flat + (by_factor[id(bf)] @ bf.sums if id(bf) in by_factor else bf.sums[0])
         for bf in block.loose:
-            flat = flat + block.loose_system(bf, env)
+            flat = flat + loose_system(block, bf, env)
         for bf, group, place in self.rows:
             value = by_factor.get(id(bf), np.ones((1, 1)))
             Q[:, group, place] = bf.weights * value[:, bf.precision.cell]
