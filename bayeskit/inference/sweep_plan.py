@@ -23,6 +23,7 @@ from bayeskit.inference.steps import (
     Step,
 )
 from bayeskit.inference.steps.missing import MissingVectors, missing_vectors
+from bayeskit.inference.steps.rescale import RescaleStep, rescale_step
 from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.inference.structure import gaussian_latents
 from bayeskit.model.problem import Problem
@@ -39,7 +40,7 @@ class SweepPlan:
     @property
     def nothing_conjugate(self) -> bool:
         """Whether no step draws from a known conditional, and some latents go together."""
-        blind = [isinstance(s, SliceStep | MetropolisStep) for s in self.steps]
+        blind = [isinstance(s, SliceStep | MetropolisStep | RescaleStep) for s in self.steps]
         return bool(blind) and all(blind) and any(isinstance(s, MetropolisStep) for s in self.steps)
 
 
@@ -83,6 +84,7 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
         step = MetropolisStep(problem, joint, plan.first_reason)
         plan.steps.append(step)
         plan.notes |= {n: step.label for n in joint}
+    _stretch(problem, [n for n in rest if n not in asked], plan)
     for name, refusal in refusals.items():
         said = plan.notes.get(name, "")
         if said and name not in gaussian and name not in scaled and str(refusal) not in said:
@@ -101,6 +103,15 @@ def _join_scalars(problem: Problem, plan: SweepPlan, joint: list[str]) -> list[s
             moved |= meeting & numbers
     plan.steps = [s for s in plan.steps if s.names[0] not in moved]
     return [n for n in problem.latents if n in moved or n in joint]
+
+
+def _stretch(problem: Problem, names: list[str], plan: SweepPlan) -> None:
+    """Move every scale above normal latents that no Gaussian block holds a second time, with them stretched along."""
+    for name in names:
+        step = rescale_step(problem, name, names)
+        if step is not None:
+            plan.steps.append(step)
+            plan.notes[name] += f"; {step.label}"
 
 
 def _connected(problem: Problem, gaussian: list[str]) -> list[list[str]]:

@@ -25,9 +25,9 @@ class Run(NamedTuple):
 
 SAMPLED = {
     "bugs_rats": Run(),
-    "pdb_eight_schools": Run(),
-    "bugs_dyes": Run(quantiles_only=("sigma2.btw",)),
-    "bugs_line": Run(quantiles_only=("sigma",)),
+    "pdb_eight_schools": Run(500, tune=200),
+    "bugs_dyes": Run(tune=200, quantiles_only=("sigma2.btw",)),
+    "bugs_line": Run(500, tune=200, quantiles_only=("sigma",)),
     "bugs_stacks_normal": Run(2000),
     "pdb_kidscore_interaction": Run(),
     "pdb_kidscore_momhsiq": Run(),
@@ -36,12 +36,12 @@ SAMPLED = {
     "pdb_low_dim_gauss_mix": Run(400, tune=300),
     "bugs_pumps": Run(),
     "bugs_surgical_random": Run(),
-    "bugs_seeds": Run(20_000, slow=True),
-    "bugs_blocker": Run(10_000, slow=True),
-    "bugs_beetles_logit": Run(),
-    "bugs_endo": Run(),
-    "bugs_dogs": Run(500),
-    "bugs_hearts": Run(),
+    "bugs_seeds": Run(1500),
+    "bugs_blocker": Run(4000, slow=True),
+    "bugs_beetles_logit": Run(500, tune=300),
+    "bugs_endo": Run(500, tune=200),
+    "bugs_dogs": Run(400, tune=300),
+    "bugs_hearts": Run(500, tune=300),
 }
 # relative to the larger of the figure and its sd: what the case's hint says of its own digits
 EXACT = {"bugs_surgical_fixed": 1e-6, "pdb_mesquite": 1e-5, "pdb_logearn_interaction": 1e-5, "pdb_earn_height": 1e-5}
@@ -102,7 +102,7 @@ def test_a_network_of_yes_and_no(name):
     """Published are means of states 1 and 2."""
     exact = case(name)["exact"]
     posterior, places = count_models.bugs_asia(data(name))
-    tree = posterior.sample(draws=4000, seed=1)
+    tree = posterior.sample(draws=2000, tune=200, seed=1)
     figures = {n: ({"mean": exact[n] - 1}, 10) for n in places}
     assert contradictions(tree, places, figures, Run()) == {}
 
