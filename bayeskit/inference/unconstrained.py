@@ -81,6 +81,6 @@ class Unconstrained:
             total = total + self.problem.extra_log_density(state)
         return np.where(np.isnan(total), -np.inf, total)
 
-    def _transform(self, name: str, env: Environment):  # noqa: ANN202
+    def _transform(self, name: str, env: Environment) -> Transform:
         prior = self.problem.latents[name].prior
         return transform_of(prior.distribution, *prior.parameter_arrays(env))

@@ -62,13 +62,14 @@ def _power(plan: Plan, component: ExactComponent, expression: Expression, latent
         return None
     if any(position != dim for dim, position in form.positions.items()):
         return None
-    base, exponent = component.marginal(latents[0], wrapper(plan.problem, latents[0])), form.exponent
-    if isinstance(base, Power):  # a standard deviation is a power of its variance already
-        base, exponent = base.base, base.exponent * exponent
+    marginal, exponent = component.marginal(latents[0], wrapper(plan.problem, latents[0])), form.exponent
+    if isinstance(marginal, Power):  # a standard deviation is a power of its variance already
+        exponent *= marginal.exponent
+        marginal = marginal.base
     if exponent == 1.0:
-        return base
+        return marginal
     try:
-        return Power(base, exponent)
+        return Power(marginal, exponent)
     except ParameterError:  # of numbers that may be negative
         return None
 

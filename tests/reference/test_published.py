@@ -36,7 +36,7 @@ SAMPLED = {
     "pdb_low_dim_gauss_mix": Run(400, tune=300),
     "bugs_pumps": Run(),
     "bugs_surgical_random": Run(),
-    "bugs_seeds": Run(1500),
+    "bugs_seeds": Run(1000, tune=300),
     "bugs_blocker": Run(4000, slow=True),
     "bugs_beetles_logit": Run(500, tune=300),
     "bugs_endo": Run(500, tune=200),
