@@ -35,10 +35,13 @@ def augment(problem: Problem, sampled: Collection[str]) -> tuple[Problem, dict[s
             continue
         mixing, normal, latent = _mixture(factor, f"{factor.name}_{number}{SUFFIX}")
         factors += [mixing, normal]
-        latents[latent.name] = latent
         owner = next((n for n, entry in latents.items() if entry.prior is factor), None)
-        if owner is not None:
-            latents[owner] = replace(latents[owner], prior=normal)
+        if owner is None:
+            latents[latent.name] = latent
+        else:  # parents come before their children
+            at = list(latents).index(owner)
+            entries = list((latents | {owner: replace(latents[owner], prior=normal)}).items())
+            latents = dict([*entries[:at], (latent.name, latent), *entries[at:]])
         notes[factor.name] = f"{factor.distribution.family} as a scale mixture of normals"
     return replace(problem, factors=tuple(factors), latents=latents), notes
 

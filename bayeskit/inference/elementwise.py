@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bayeskit.conjugate.pull_back import pull_back
 from bayeskit.expressions import Expression, Variable
 from bayeskit.expressions.linear import Position
-from bayeskit.expressions.nodes import Apply
-from bayeskit.expressions.structure import Index, Rename, rename
+from bayeskit.expressions.nodes import Apply, Constant
+from bayeskit.expressions.structure import Index, Rename, Scatter, rename
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.model.problem import Factor, Latent, Problem
 
@@ -39,6 +40,11 @@ def touches(expression: Expression, name: str) -> list[Places]:
     if isinstance(expression, Index):
         found = [p for i in expression.indices.values() for p in touches(i, name)]
         return found + [_through(expression, p) for p in touches(expression.table, name)]
+    if isinstance(expression, Scatter) and isinstance(expression.unknown, Variable):
+        ((dim, size),) = ((d, len(expression.cells)) for d in expression.unknown.dims)
+        codes = np.full(expression.known.size, size)  # one past the end: a cell that is known touches none
+        codes[expression.cells] = np.arange(size)
+        return [{dim: Constant(codes.reshape(expression.known.shape), expression.dims)}]
     if isinstance(expression, Rename):
         ((old, new),) = expression.names.items()
         return [
@@ -80,10 +86,22 @@ class Elementwise:
             positions = {
                 d: p if isinstance(p, str) else (p.evaluate(env).astype(np.int64), p.dims) for d, p in places.items()
             }
-            total = total + pull_back(cells, factor.plates, positions, sizes)
+            total = total + _to_elements(cells, factor.plates, positions, sizes)
         if not self.latent.variable.dims and self.problem.terms_of(self.latent.name):
             total = total + self.problem.extra_log_density(env)
         return np.asarray(total)
+
+
+def _to_elements(
+    cells: Array, plates: tuple[str, ...], positions: Mapping[str, Any], sizes: Mapping[str, int]
+) -> Array:
+    """Sum cells to the elements they touch; cells one past the end of a dim touch none."""
+    past = dict(sizes)
+    for d, position in positions.items():
+        if not isinstance(position, str) and np.max(position[0], initial=0) == sizes[d]:
+            past[d] = sizes[d] + 1
+    summed = pull_back(cells, plates, positions, past)
+    return summed[(slice(None), *(slice(n) for n in sizes.values()))]
 
 
 def elementwise(problem: Problem, name: str) -> Elementwise | Refusal:
@@ -125,4 +143,6 @@ def _one_place(child: Factor, latent: Latent) -> Places | Refusal:
 
 
 def _same(a: Position, b: Position) -> bool:
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        return a.dims == b.dims and np.array_equal(a.value, b.value)
     return a is b or (isinstance(a, str) and isinstance(b, str) and a == b)

@@ -27,8 +27,7 @@ def finite_values(factor: Factor, env: Environment) -> Array | Refusal:
         return np.arange(factor.sizes[factor.layouts[0][-1]])
     if not factor.distribution.discrete:
         return Refusal(f"{family} is continuous")
-    known = [e for e in factor.parameters if e.variables <= env.keys()]
-    arrays = [lay(e.evaluate(env)) if e in known else np.nan for lay, e in _laid(factor)]
+    arrays = [lay(e.evaluate(env)) if e.variables <= env.keys() else np.nan for lay, e in _laid(factor)]
     lower, upper = (np.asarray(b, dtype=float) for b in factor.distribution._bounds(*arrays))
     if not (np.all(np.isfinite(lower)) and np.all(np.isfinite(upper))):
         return Refusal(f"{family} has no known finite range")
