@@ -115,8 +115,11 @@ class ExactGaussian:
         unknowns = np.full(self.cells, layout.width if self.cells > 1 else block.total)
         if scale is not None:
             self.shape = scale.shape + 0.5 * (self.rows - unknowns)
-            self.rate = scale.rate + 0.5 * self.squares
-            bad = (self.shape <= 0) | (self.rate <= _NOTHING * self._raw_squares())
+            floor = _NOTHING * self._raw_squares()
+            self.rate = np.maximum(scale.rate + 0.5 * self.squares, floor)
+            if np.any(self.rate <= floor):
+                self.reason += f". The rows are fitted without error: '{scale.latent.name}' is all at zero, but for rounding"
+            bad = (self.shape <= 0) | (self.rate <= 0)
             if bad.any():
                 raise ImproperError(
                     f"The posterior of '{scale.latent.name}' is improper: the data leave shape "

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bayeskit.expressions import Expression
 from bayeskit.expressions.linear import NotLinear, linear_form
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.model.problem import Factor, Problem
@@ -137,7 +138,7 @@ def factor_given(factor: Factor) -> str:
     return str(factor.distribution)
 
 
-def _not_linear(expression, members: Iterable[str], factor: Factor) -> tuple[str, Refusal] | None:  # noqa: ANN001
+def _not_linear(expression: Expression, members: Iterable[str], factor: Factor) -> tuple[str, Refusal] | None:
     inside = [n for n in members if n in expression.variables]
     for name in inside:
         form = linear_form(expression, {name}, factor.sizes)

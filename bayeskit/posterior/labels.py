@@ -46,24 +46,23 @@ def _labels(problem: Problem, dim: str, size: int) -> Array:
     return np.arange(size) if labels is None or len(labels) != size else labels
 
 
-def coordinates(problem: Problem) -> dict[str, Any]:
-    """Return the coordinates of every dim, and the labels of missing cells as auxiliary ones."""
-    coords: dict[str, Any] = dict(problem.coords)
-    for dim, labels in problem.cell_labels.items():
-        stem = dim.removesuffix("_cell")
-        coords[dim] = np.arange(len(next(iter(labels.values()))))
-        coords |= {f"{stem}_{d}": ((dim,), values) for d, values in labels.items()}
-    return coords
+def constant_data(problem: Problem, batch: int | None = None) -> Group:
+    """Return the data and index columns, of one batch or of the first one that bears them.
 
-
-def constant_data(problem: Problem) -> Group:
-    """Return the data and index columns; an index that bears the name of its dim is exported as ``<name>_index``."""
+    An index that bears the name of its dim is exported as ``<name>_index``. The labels of missing cells stand beside
+    them, as ``y_missing_<dim>`` over ``y_missing_cell``: as coordinates of the draws they would keep ``arviz.summary``
+    from stacking variables of which only some bear them.
+    """
     group: Group = {}
     for name, column in problem.model.columns.items():
-        if name not in problem.env:
+        bound = next((n for n in (f"{name}@{batch or 0}", name) if n in problem.env), None)
+        if bound is None:
             continue
         own = f"{name}_index" if isinstance(column, IndexColumn) and column.into == name else name
-        group[own] = (column.variable.dims, problem.env[name][0])
+        group[own] = (column.variable.dims, problem.env[bound][0])
+    if batch is None:
+        for dim, labels in problem.cell_labels.items():
+            group |= {f"{dim.removesuffix('_cell')}_{d}": ((dim,), values) for d, values in labels.items()}
     return group
 
 

@@ -12,7 +12,7 @@ from bayeskit.inference.sweep import draw_forward
 from bayeskit.model.binding import bind, read
 from bayeskit.model.problem import Problem
 from bayeskit.posterior.export import build_datatree
-from bayeskit.posterior.labels import coordinates, observed_data, own_dims, with_dims
+from bayeskit.posterior.labels import constant_data, observed_data, own_dims, with_dims
 from bayeskit.posterior.tree import replicate
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ def predict(
     attrs = {"/": {"seed": seed_text}}
     posterior_group = with_dims(problem, latents)
     if data is None and not more:
-        coords = coordinates(problem) | observed_data(problem)[1]
-        groups = {"posterior": posterior_group, "posterior_predictive": replicate(problem, latents, rng, (chains, draws))}
+        coords = dict(problem.coords) | observed_data(problem)[1]
+        replicated = replicate(problem, latents, rng, (chains, draws))
+        groups = {"posterior": posterior_group, "posterior_predictive": replicated}
         return build_datatree({g: own_dims(v, coords) for g, v in groups.items()}, coords=coords, attrs=attrs)
-    given = read(posterior.model, data, more)
+    random = posterior.model.random
+    given = {n: v for n, v in read(posterior.model, data, more).items() if n not in random or not random[n].observed}
     wider = bind(posterior.model, [*posterior._batches, given], draw_observed=True)
     number = len(posterior._batches)
     flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in latents.items()}
@@ -48,9 +50,14 @@ def predict(
         if inner in drawn:
             v = drawn[inner]
             predictions[name] = (wider.latents[inner].variable.dims, v.reshape(*(chains, draws), *v.shape[1:]))
-    groups = {"posterior": posterior_group, "predictions": predictions}
+    groups = {
+        "posterior": posterior_group,
+        "predictions": predictions,
+        "predictions_constant_data": constant_data(wider, number),
+    }
     local = {d: v for d, v in wider.batch_coords[number].items()}
-    return build_datatree(groups, coords=coordinates(problem), pred_coords=local, attrs=attrs)
+    filled = {g: v for g, v in groups.items() if v}
+    return build_datatree(filled, coords=problem.coords, pred_coords=local, attrs=attrs)
 
 
 def _draw_open(

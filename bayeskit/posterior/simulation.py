@@ -12,7 +12,7 @@ from bayeskit.inference.sweep import draw_forward
 from bayeskit.model.binding import bind, read
 from bayeskit.model.problem import Problem
 from bayeskit.posterior.export import build_datatree
-from bayeskit.posterior.labels import constant_data, coordinates, observed_data, with_dims
+from bayeskit.posterior.labels import constant_data, observed_data, with_dims
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,7 +39,7 @@ def simulate(model: Model, data: Any = None, *, draws: int = 1000, seed: Seed = 
         "constant_data": constant_data(problem),
     }
     attrs = {"/": {"seed": seed_text}}
-    return build_datatree({g: v for g, v in groups.items() if v}, coords=coordinates(problem), attrs=attrs)
+    return build_datatree({g: v for g, v in groups.items() if v}, coords=problem.coords, attrs=attrs)
 
 
 def prior_draws(problem: Problem, rng: np.random.Generator, draws: int) -> dict[str, Array]:

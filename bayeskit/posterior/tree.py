@@ -11,7 +11,7 @@ from bayeskit.inference.plan import Plan
 from bayeskit.inference.sweep import Draws, draw_factor
 from bayeskit.model.problem import Factor, Problem
 from bayeskit.posterior.export import build_datatree
-from bayeskit.posterior.labels import Group, append, constant_data, coordinates, observed_data, own_dims, with_dims
+from bayeskit.posterior.labels import Group, append, constant_data, observed_data, own_dims, with_dims
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +49,7 @@ def to_tree(
         groups["prior"] = with_dims(problem, shaped) | derived_draws(problem, shaped)
     own = {**attributes, "sampling_time": float(run.seconds), "tuning_steps": int(run.tune)}
     attrs = {"posterior": {**own, "sampled_variables": list(latents)}, "sample_stats": own, "/": dict(attributes)}
-    coords = coordinates(problem) | grown
+    coords = dict(problem.coords) | grown
     filled = {g: own_dims(v, coords) for g, v in groups.items() if v}
     return build_datatree(filled, coords=coords, attrs={g: a for g, a in attrs.items() if g in filled or g == "/"})
 
