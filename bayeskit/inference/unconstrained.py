@@ -38,6 +38,11 @@ class Unconstrained:
         self.names = [n for n in problem.latents if n in set(names)]
         self.factors = problem.factors_of(self.names)
         self.has_terms = any(problem.terms_of(n) for n in self.names)
+        self._still = {
+            n: transform_of(p.distribution, *p.parameter_arrays(problem.env))
+            for n, p in ((n, problem.latents[n].prior) for n in self.names)
+            if p.parents <= problem.env.keys()
+        }  # transforms that no state moves
 
     def pack(self, env: Environment) -> Array:
         """Return the vector of the state's values."""
@@ -82,5 +87,7 @@ class Unconstrained:
         return np.where(np.isnan(total), -np.inf, total)
 
     def _transform(self, name: str, env: Environment) -> Transform:
+        if name in self._still:
+            return self._still[name]
         prior = self.problem.latents[name].prior
         return transform_of(prior.distribution, *prior.parameter_arrays(env))
