@@ -273,10 +273,11 @@ method: gibbs (1 block in a sweep)
 Not exact because 'mu' ~ Normal(0, 10) does not scale with 'S'; an exact posterior needs a MvNormal scaled by a known
 multiple of 'S'.""",
     wishart_partly_missing: """\
-method: gibbs (2 blocks in a sweep)
-  S              conjugate step: InverseWishart(4, [[1.0, 0.0], [0.0, 1.0]]) prior with MvNormal(cov) of 'mu',
-                 MvNormal(cov) of 'y'
-  mu, y_missing  joint Gaussian block of 3 numbers: normal priors, normal children linear in them
+method: gibbs (3 blocks in a sweep)
+  S          conjugate step: InverseWishart(4, [[1.0, 0.0], [0.0, 1.0]]) prior with MvNormal(cov) of 'mu',
+             MvNormal(cov) of 'y'
+  mu         joint Gaussian block of 2 numbers: normal priors, normal children linear in them
+  y_missing  conjugate step: missing entries of 'y' given the known ones of the same vector
 Not exact because 'mu', 'y_missing' go together under 'S', which has a joint closed form with one mean alone.""",
     finite: """\
 method: exact (every posterior is known in closed form)
@@ -324,9 +325,9 @@ method: metropolis (random walk on the unconstrained scale)
         to Normal(mu), LogNormal(mu), MvNormal(mu)
 Not exact because of 'a': its child 'y' ~ Binomial is not Gaussian.""",
     hierarchical_poisson: """\
-method: gibbs (3 blocks in a sweep)
+method: gibbs (4 blocks in a sweep)
   mu   joint Gaussian block of 1 number: normal priors, normal children linear in them
-  tau  conjugate step: HalfNormal(1) prior with Normal(sigma) of 'a'
+  tau  conjugate step: HalfNormal(1) prior with Normal(sigma) of 'a'; moved a second time with 'a' stretched along
   a    slice sampling: in 'y', exp(a[group]) is no power of 'a'; a Gamma prior on the parameter itself would be
        conjugate for Poisson(mu) of 'y'; not in a Gaussian block: its child 'y' ~ Poisson is not Gaussian""",
     pumps: """\

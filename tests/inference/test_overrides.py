@@ -134,7 +134,12 @@ STEPS_REFUSED = [
     (hierarchy, "tau", "slice", "must be a step, such as bk.Slice()"),
     (hierarchy, "tau", bk.Slice, "must be a step, such as bk.Slice()"),
     (hierarchy, "next", bk.Slice(), "nothing observed depends on 'next', so it is drawn forward and takes no step"),
-    (hierarchy, "tau", bk.GaussianBlock(), "steps={'tau': bk.GaussianBlock()} cannot be honoured: it has no normal prior"),
+    (
+        hierarchy,
+        "tau",
+        bk.GaussianBlock(),
+        "steps={'tau': bk.GaussianBlock()} cannot be honoured: it has no normal prior",
+    ),
     (hierarchy, "tau", bk.Enumerate(), "cannot be honoured: HalfCauchy is continuous"),
     (mixture, "z", bk.Conjugate(), "steps={'z': bk.Conjugate()} cannot be honoured"),
     (mixture, "z", bk.Metropolis(), "it is discrete, and random-walk Metropolis moves continuous numbers"),
@@ -158,7 +163,9 @@ def test_slice_is_not_the_advice_where_slice_was_refused():
     for step, advised in ((bk.Slice(), False), (bk.Conjugate(), True)):
         with pytest.raises(RefusedError) as refused:
             (vector if not advised else logistic)().explain(steps={"x" if not advised else "a": step})
-        assert str(refused.value).endswith("Leave the choice to the plan" + (", or use bk.Slice()." if advised else "."))
+        assert str(refused.value).endswith(
+            "Leave the choice to the plan" + (", or use bk.Slice()." if advised else ".")
+        )
 
 
 def test_a_half_t_of_an_odd_power_has_no_mixture():

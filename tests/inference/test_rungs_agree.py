@@ -135,8 +135,11 @@ EXACT = {
 }
 
 
-@pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize("method", ["gibbs", "metropolis"])
+SLOW = [("normal-Wishart", "metropolis"), ("normal-gamma", "metropolis"), ("gamma variance", "metropolis")]
+PAIRS = [(n, m) for n in EXACT for m in ("gibbs", "metropolis")]
+
+
+@pytest.mark.parametrize(("name", "method"), [pytest.param(*p, marks=[pytest.mark.slow] * (p in SLOW)) for p in PAIRS])
 def test_exact_against_the_others(name, method):
     posterior = EXACT[name]()
     assert posterior.is_exact
@@ -186,7 +189,10 @@ def test_a_scale_integrated_out_sliced_and_walked(name):
     assert_agree(integrated, draws_of(posterior, 3, draws=400, method="metropolis"))
 
 
-@pytest.mark.parametrize("name", some(["half-Cauchy", "half-t", "half-normal", "uniform"], ["half-Cauchy", "half-normal"]))
+CONJUGATE = ["half-Cauchy", "half-t", "half-normal", "uniform"]
+
+
+@pytest.mark.parametrize("name", some(CONJUGATE, ["half-Cauchy", "half-normal"]))
 def test_a_scale_by_its_conjugate_step(name):
     posterior = hierarchy(SCALES[name])
     conjugate = draws_of(posterior, 4, draws=600, steps={"tau": bk.Conjugate()})
@@ -388,7 +394,8 @@ def test_products_of_two_normals():
 def test_metropolis_on_a_density(name):
     posterior = EXACT[name]()
     problem = posterior._problem
-    bounds = {"beta-binomial": {"p": (0, 1)}, "gamma-poisson": {"rate": (0, None)}, "half-normal sd": {"s": (0, None)}}[name]
+    between = {"beta-binomial": ("p", 0, 1), "gamma-poisson": ("rate", 0, None), "half-normal sd": ("s", 0, None)}[name]
+    bounds = {between[0]: between[1:]}
     initial = {n: np.full(latent.shape, 0.5) for n, latent in problem.latents.items()}
     dims = {n: list(latent.variable.dims) for n, latent in problem.latents.items()}
     tree = bk.metropolis(problem.log_joint, initial, draws=400, tune=300, seed=1, bounds=bounds, dims=dims)

@@ -53,7 +53,6 @@ class SliceStep:
         self, env: Environment, rng: np.random.Generator, learnt: WidthState
     ) -> tuple[Array, Array, Array]:
         """Sample a real number whose floor is the value: its density is constant over each unit step."""
-
         here, prior = env[self.names[0]], self.latent.prior
         parameters = prior.parameter_arrays(env)
 
