@@ -157,8 +157,8 @@ def _whole(
             )
         if name in asked and not isinstance(asked[name], options.Metropolis):
             raise RefusedError(
-                f"steps={{'{name}': bk.{asked[name]}}} cannot be honoured: method='metropolis' moves all latents at once. "
-                "Use one of them."
+                f"steps={{'{name}': bk.{asked[name]}}} cannot be honoured: method='metropolis' moves all latents at "
+                "once. Use one of them."
             )
     scales = {n: o.scale for n, o in asked.items() if isinstance(o, options.Metropolis)}
     return MetropolisStep(problem, list(names), reason, scale=scales)
