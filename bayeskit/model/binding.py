@@ -86,6 +86,7 @@ class _Binder:
             latents=self.latents,
             factors=tuple(self.factors),
             derived=derived,
+            derived_later=self._later(derived),
             potentials={n: e for n, e in terms.items() if not model.terms[n].is_condition},
             conditions={n: e for n, e in terms.items() if model.terms[n].is_condition},
             observations=tuple(self.observations),
@@ -271,6 +272,18 @@ class _Binder:
             if aligned.variables <= self.env.keys() | self.latents.keys():
                 found[name] = aligned
         return derived, terms
+
+    def _later(self, derived: Mapping[str, Expression]) -> dict[str, tuple[Expression, ...]]:
+        """What derived quantities over dims of data alone are in later batches."""
+        later: dict[str, tuple[Expression, ...]] = {}
+        for name in derived:
+            written = self.model.derivations[name].expression
+            if set(written.dims) <= self.shared:
+                continue
+            each = [self._align(name, written, local).substitute(local.names) for local in self.batches[1:]]
+            known = self.env.keys() | self.latents.keys()
+            later[name] = tuple(e for e in each if e.variables <= known)
+        return later
 
 
 def _as_codes(local: Batch, statement: RandomVariable, given: Given) -> Given:

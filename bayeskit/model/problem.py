@@ -134,6 +134,7 @@ class Problem:
     latents: Mapping[str, Latent]
     factors: tuple[Factor, ...]
     derived: Mapping[str, Expression]
+    derived_later: Mapping[str, tuple[Expression, ...]] = field(default_factory=dict)
     potentials: Mapping[str, Expression] = field(default_factory=dict)
     conditions: Mapping[str, Expression] = field(default_factory=dict)
     observations: tuple[Observation, ...] = ()

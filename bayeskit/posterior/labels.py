@@ -47,19 +47,23 @@ def _labels(problem: Problem, dim: str, size: int) -> Array:
 
 
 def constant_data(problem: Problem, batch: int | None = None) -> Group:
-    """Return the data and index columns, of one batch or of the first one that bears them.
+    """Return the data and index columns of one batch, or of all: later ones appended as observations are.
 
     An index that bears the name of its dim is exported as ``<name>_index``. The labels of missing cells stand beside
     them, as ``y_missing_<dim>`` over ``y_missing_cell``: as coordinates of the draws they would keep ``arviz.summary``
     from stacking variables of which only some bear them.
     """
     group: Group = {}
+    batches = range(len(problem.batch_coords)) if batch is None else [batch]
     for name, column in problem.model.columns.items():
-        bound = next((n for n in (f"{name}@{batch or 0}", name) if n in problem.env), None)
-        if bound is None:
-            continue
         own = f"{name}_index" if isinstance(column, IndexColumn) and column.into == name else name
-        group[own] = (column.variable.dims, problem.env[bound][0])
+        for number in batches:
+            bound = f"{name}@{number}"
+            if bound not in problem.env and (number == 0 or batch is not None):
+                bound = name  # the same for every batch
+            if bound in problem.env:
+                dims = column.variable.dims
+                append(problem, group, {}, own, dims, dims, problem.env[bound][0])
     if batch is None:
         for dim, labels in problem.cell_labels.items():
             group |= {f"{dim.removesuffix('_cell')}_{d}": ((dim,), values) for d, values in labels.items()}

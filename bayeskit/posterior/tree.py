@@ -77,7 +77,9 @@ def derived_draws(problem: Problem, draws: Mapping[str, Array]) -> Group:
     group: Group = {}
     for name, expression in problem.derived.items():
         largest = int(np.prod([problem.sizes.get(d, 1) for d in expression.dims], dtype=int))
-        group[name] = (expression.dims, _by_chunks(problem, draws, expression.evaluate, largest))
+        for part in (expression, *problem.derived_later.get(name, ())):
+            values = _by_chunks(problem, draws, part.evaluate, largest)
+            append(problem, group, {}, name, part.dims, part.dims, values, lead=2)
     return group
 
 
