@@ -48,9 +48,11 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "alabaster"
+html_static_path = ["_static"]
+html_css_files = ["bayeskit.css"]
 html_theme_options = {
     "description": "Integrate what can be integrated, sample only what remains, and say why.",
     "fixed_sidebar": True,
-    "page_width": "1080px",
+    "page_width": "1180px",
 }
 html_show_sourcelink = False
