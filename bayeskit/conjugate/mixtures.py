@@ -7,7 +7,7 @@ The half-Cauchy is :math:`\nu = 1`. Source: Wand et al. (2011), Bayesian Analysi
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,20 +15,19 @@ Array = np.ndarray
 HALF_T = ("HalfCauchy", "HalfStudentT")
 
 
-def half_t_naturals(prior: Any, x: Array, env: Any, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def half_t_naturals(parameters: Sequence[Array], x: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Draw the auxiliary number given the scale and return the prior's naturals on the square of the scale.
 
     Parameters
     ----------
-    prior : Factor
-        A HalfCauchy or HalfStudentT prior.
+    parameters : sequence of array
+        Canonical parameters of the prior: ``(beta,)`` of a HalfCauchy, ``(nu, sigma)`` of a HalfStudentT.
     x : array (batch, *dims)
         The current scales.
-    env, rng
-        The state, and the source of randomness.
+    rng : numpy.random.Generator
+        Source of randomness.
     """
-    arrays = prior.parameter_arrays(env)
-    nu, scale = (1.0, arrays[0]) if prior.distribution.family == "HalfCauchy" else arrays
+    nu, scale = (1.0, parameters[0]) if len(parameters) == 1 else parameters
     shape = np.broadcast_to(0.5 * (np.asarray(nu) + 1.0), x.shape)
     with np.errstate(divide="ignore"):
         inverse = rng.standard_gamma(shape) / (1.0 / np.asarray(scale) ** 2 + nu / (x * x))  # 1 / a

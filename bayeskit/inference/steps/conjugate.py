@@ -57,7 +57,7 @@ class HalfTStep:
     ) -> tuple[dict[str, Array], Any, dict[str, Array]]:
         """Draw the auxiliary number given the scale, then the scale given it."""
         latent = self.conditional.latent
-        naturals: Naturals = half_t_naturals(latent.prior, env[latent.name], env, rng)
+        naturals: Naturals = half_t_naturals(latent.prior.parameter_arrays(env), env[latent.name], rng)
         for part in self.conditional.children_naturals(env):
             naturals = tuple(a + b for a, b in zip(naturals, part, strict=True))
         return {latent.name: self.conditional.family.sample(naturals, rng)}, None, {}

@@ -82,7 +82,7 @@ class BlockScale:
         prior = self.latent.prior
         total: tuple[Array, ...]
         if self.is_half_t:
-            total = half_t_naturals(prior, env[self.latent.name], env, rng)
+            total = half_t_naturals(prior.parameter_arrays(env), env[self.latent.name], rng)
         else:
             event = len(prior.event)
             raw = self.family.prior(*prior.parameter_arrays(env))
