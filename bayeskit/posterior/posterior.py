@@ -44,7 +44,7 @@ class Posterior:
     >>> y = m.observed("y", bk.Binomial(10, p))
     >>> posterior = m.condition({"y": 7})
     >>> posterior["p"]
-    Beta(8, 4)
+    Beta(8.0, 4.0)
     >>> print(posterior.explain())
     method: exact (every posterior is known in closed form)
       p  exact; conjugate: Beta(1, 1) prior with Binomial(p) of 'y'
