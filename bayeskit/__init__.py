@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.distributions import Laplace as Laplace
     from bayeskit.distributions import Logistic as Logistic
     from bayeskit.distributions import LogNormal as LogNormal
+    from bayeskit.distributions import Monotone as Monotone
     from bayeskit.distributions import Multinomial as Multinomial
     from bayeskit.distributions import MvNormal as MvNormal
     from bayeskit.distributions import MvStudentT as MvStudentT
@@ -83,8 +84,8 @@ _NAMES_BY_MODULE = {
     "bayeskit.distributions": """
         Bernoulli Beta BetaBinomial Binomial Categorical Cauchy ChiSquared Dirichlet DirichletMultinomial
         DiscreteUniform Exponential Flat Gamma GeneralizedInverseGaussian Geometric HalfCauchy HalfNormal
-        HalfStudentT InverseGamma InverseWishart Laplace LogNormal Logistic Multinomial MvNormal MvStudentT
-        NegativeBinomial Normal Ordered Pareto Poisson Power StudentT Truncated Uniform Weibull Wishart
+        HalfStudentT InverseGamma InverseWishart Laplace LogNormal Logistic Monotone Multinomial MvNormal
+        MvStudentT NegativeBinomial Normal Ordered Pareto Poisson Power StudentT Truncated Uniform Weibull Wishart
     """,
     "bayeskit.expressions": "concat correlation det inverse stack",
     "bayeskit.inference.options": "Conjugate Enumerate GaussianBlock Metropolis Slice",

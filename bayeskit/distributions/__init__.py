@@ -1,5 +1,9 @@
 """Families of distributions: parameters, support, log density, draws, moments and quantiles."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from bayeskit.distributions.base import Distribution, Domain, Parameter
 from bayeskit.distributions.bernoulli import Bernoulli
 from bayeskit.distributions.beta import Beta
@@ -33,6 +37,9 @@ from bayeskit.distributions.uniform import Flat, Uniform
 from bayeskit.distributions.weibull import Pareto, Weibull
 from bayeskit.distributions.wishart import Wishart
 
+if TYPE_CHECKING:
+    from bayeskit.distributions.monotone import Monotone
+
 __all__ = [
     "Bernoulli",
     "Beta",
@@ -59,6 +66,7 @@ __all__ = [
     "Laplace",
     "LogNormal",
     "Logistic",
+    "Monotone",
     "Multinomial",
     "MvNormal",
     "MvStudentT",
@@ -75,3 +83,12 @@ __all__ = [
     "Weibull",
     "Wishart",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Posteriors alone make it: what states a model does not wait for its steps and tails.
+    if name == "Monotone":
+        from bayeskit.distributions.monotone import Monotone
+
+        return Monotone
+    raise AttributeError(f"module 'bayeskit.distributions' has no attribute {name!r}", name=name)

@@ -1,19 +1,23 @@
-"""Exact marginals of derived quantities: linear forms of a Gaussian component, sums of shares, powers of a scale."""
+"""Exact marginals of derived quantities: linear forms of Gaussians and of shares, monotone functions of one latent."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeskit.errors import RefusedError
-from bayeskit.expressions import Expression, Variable
-from bayeskit.expressions.linear import ONE, LinearForm, NotLinear, linear_form
+from bayeskit.errors import ParameterError, RefusedError
+from bayeskit.expressions import Expression
+from bayeskit.expressions.linear import ONE, NotLinear, linear_form
 from bayeskit.expressions.power import PowerForm, power_form
 from bayeskit.inference.exact import ExactComponent, ExactConjugate
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
+from bayeskit.model.problem import Problem
 from bayeskit.posterior.labels import wrapper
+from bayeskit.posterior.monotone import NotMonotone, monotone_marginal
+from bayeskit.posterior.shares import of_shares
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -37,40 +41,74 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
         raise _refuse(name, f"{expression} depends on {', '.join(repr(n) for n in latents) or 'no latent'}, "
                       "which are not one exact component")  # fmt: skip
     (component,) = found.values()
-    power = _power(plan, component, expression, latents)
-    if power is not None:
-        return power
     form = linear_form(expression, set(latents), problem.sizes)
+    if not isinstance(form, NotLinear):
+        if isinstance(component, ExactGaussian) and set(latents) <= set(component.block.names) and component.cells == 1:
+            return _gaussian(plan, component, expression)
+        if isinstance(component, ExactConjugate) and component.update.family.name == "Dirichlet":
+            return _shares(plan, component, name, expression)
+    if len(latents) == 1:
+        return _of_one(plan, component, name, expression, latents[0])
     if isinstance(form, NotLinear):
         raise _refuse(name, f"{form}")
-    if isinstance(component, ExactGaussian):
-        return _gaussian(plan, component, name, expression, form)
-    return _shares(plan, component, name, expression, form)
+    raise _refuse(name, _no_line(component, latents, expression))
 
 
 def _refuse(name: str, reason: str) -> RefusedError:
     return RefusedError(f"The derived '{name}' has no exact marginal: {reason}. Use sample(), which draws it.")
 
 
-def _power(plan: Plan, component: ExactComponent, expression: Expression, latents: list[str]) -> Distribution | None:
-    """Return the distribution of a power of one latent of positive numbers; None where the expression is none."""
-    from bayeskit.distributions import Power
-    from bayeskit.errors import ParameterError
+def _no_line(component: ExactComponent, latents: list[str], expression: Expression) -> str:
+    """Say why a linear form of several latents of a component has no family."""
+    scale = component.scale if isinstance(component, ExactGaussian) else None
+    if scale is None:
+        return f"{expression} is not of a family with a closed form"
+    if scale.latent.name in latents:
+        return f"it mixes coefficients with their scale '{scale.latent.name}'"
+    return f"'{scale.latent.name}' has one value a group"
 
-    form = power_form(expression, latents[0]) if len(latents) == 1 else None
-    if not isinstance(form, PowerForm) or form.exponent == 1.0 or form.coefficient is not ONE:
-        return None
-    if any(position != dim for dim, position in form.positions.items()):
-        return None
-    marginal, exponent = component.marginal(latents[0], wrapper(plan.problem, latents[0])), form.exponent
-    if isinstance(marginal, Power):  # a standard deviation is a power of its variance already
-        exponent *= marginal.exponent
-        marginal = marginal.base
-    if exponent == 1.0:
-        return marginal
+
+def _of_one(plan: Plan, component: ExactComponent, name: str, expression: Expression, latent: str) -> Distribution:
+    """Return the distribution of a monotone function of one latent, among them powers in which it stands twice."""
+    problem = plan.problem
+
+    def label(part: Expression) -> Any:
+        if not part.variables <= problem.env.keys():
+            raise NotMonotone(f"{part} is not known")
+        sizes = [problem.sizes[d] for d in part.dims]
+        with np.errstate(all="ignore"):
+            value = np.asarray(part.evaluate(problem.env), dtype=float)[0]
+        return _label(plan, part, np.broadcast_to(value, sizes))
+
+    base = component.marginal(latent, wrapper(problem, latent))
     try:
-        return Power(marginal, exponent)
-    except ParameterError:  # of numbers that may be negative
+        return _power(problem, expression, latent, base, label) or monotone_marginal(
+            problem, expression, latent, base, label
+        )
+    except NotMonotone as reason:
+        raise _refuse(name, f"{reason}") from None
+
+
+def _power(
+    problem: Problem, expression: Expression, latent: str, base: Distribution, label: Callable[[Expression], Any]
+) -> Distribution | None:
+    """Return the distribution of a power of a latent of positive numbers; None where the expression is none."""
+    from bayeskit.distributions.elementary import Affine, ToPower
+    from bayeskit.distributions.transformed import transformed
+
+    form = power_form(expression, latent)
+    dims = problem.latents[latent].variable.dims
+    if not isinstance(form, PowerForm) or base.event_ndim or base.discrete:
+        return None
+    if any(not isinstance(p, str) or p != dim for dim, p in form.positions.items()) or (
+        dims and set(expression.dims) != set(dims)
+    ):
+        return None
+    try:
+        # The form holds for positive numbers: a power other than one makes sure of it.
+        power = transformed(base, ToPower(2.0), ToPower(0.5 * form.exponent))
+        return power if form.coefficient is ONE else transformed(power, Affine(label(form.coefficient)))
+    except ParameterError:
         return None
 
 
@@ -100,44 +138,24 @@ def _label(plan: Plan, expression: Expression, values: Array) -> Any:
     return xr.DataArray(values.reshape(sizes), dims=expression.dims, coords=coords)
 
 
-def _gaussian(
-    plan: Plan, component: ExactGaussian, name: str, expression: Expression, form: LinearForm
-) -> Distribution:
+def _gaussian(plan: Plan, component: ExactGaussian, expression: Expression) -> Distribution:
+    """Return the linear form of a Gaussian block: Normal, or Student-t where the scale was integrated out."""
     from bayeskit.distributions import Normal, StudentT
 
-    names = [n for n in component.block.names if n in expression.variables]
-    scale = component.scale
-    if scale is not None and scale.latent.name in expression.variables:
-        raise _refuse(name, f"it mixes coefficients with their scale '{scale.latent.name}'")
-    weights, offset = _weights(plan, expression, names)
+    weights, offset = _weights(plan, expression, [n for n in component.block.names if n in expression.variables])
     mean, variance = component.linear(weights)
     mean = mean + offset
-    if scale is None:
+    if component.scale is None:
         return Normal(_label(plan, expression, mean), _label(plan, expression, np.sqrt(variance)))
-    if component.cells > 1:
-        raise _refuse(name, f"'{scale.latent.name}' has one value a group")
     nu, spread = 2 * component.shape[0], np.sqrt(component.rate[0] / component.shape[0] * variance)
     return StudentT(float(nu), _label(plan, expression, mean), _label(plan, expression, spread))
 
 
-def _shares(plan: Plan, component: ExactComponent, name: str, expression: Expression, form: LinearForm) -> Distribution:
-    """Return the sum of some entries of a Dirichlet: Beta(sum of their alphas, sum of the others)."""
-    from bayeskit.distributions import Beta
-
-    if not isinstance(component, ExactConjugate) or component.update.family.name not in ("Dirichlet", "Beta"):
-        if isinstance(expression, Variable):
-            raise _refuse(name, "it is a latent under another name; ask for that")
-        raise _refuse(name, f"{expression} is not of a family with a closed form")
+def _shares(plan: Plan, component: ExactConjugate, name: str, expression: Expression) -> Distribution:
+    """Return a linear form of the entries of a Dirichlet."""
     (latent,) = component.names
     weights, offset = _weights(plan, expression, [latent])
-    w = weights[latent].reshape(len(offset), -1)
-    if component.update.family.name == "Beta":
-        if len(offset) == 1 and w.shape[1] == 1 and w[0, 0] == -1 and offset[0] == 1:
-            a, b = (float(n.reshape(())) for n in component.naturals)
-            return Beta(b, a)
-        raise _refuse(name, f"{expression} is not a share of '{latent}'")
-    if np.any(offset != 0) or not np.all((w == 0) | (w == 1)) or component.update.latent.prior.plates:
-        raise _refuse(name, f"{expression} is not a sum of entries of '{latent}'")
-    alpha = component.naturals[0].reshape(-1)
-    inside = w @ alpha
-    return Beta(_label(plan, expression, inside), _label(plan, expression, alpha.sum() - inside))
+    alpha = component.naturals[0].reshape(-1, component.naturals[0].shape[-1])
+    w = weights[latent].reshape(len(offset), *alpha.shape)
+    why = f"The derived '{name}' has no exact marginal: {expression} is no share of '{latent}'"
+    return of_shares(alpha, w, offset, lambda values: _label(plan, expression, values), why)

@@ -26,6 +26,7 @@ from bayeskit.distributions import (
     Laplace,
     Logistic,
     LogNormal,
+    Monotone,
     Normal,
     Pareto,
     Power,
@@ -50,7 +51,7 @@ class Row:
     tolerance: float = 1e-11
 
     def __str__(self) -> str:
-        return self.family.family if not isinstance(self.family, Power | Truncated) else str(self.family)
+        return self.family.family if not isinstance(self.family, Monotone | Power | Truncated) else str(self.family)
 
 
 def plates(*values: Any) -> tuple[Any, ...]:
@@ -104,6 +105,12 @@ ROWS = [
         lambda a, b: RootInverseGamma(a, b),
     ),
     Row(Power(Exponential(1), 0.25), [(1,), (0.3,)], lambda lam: stats.weibull_min(4, scale=lam**-0.25)),
+    Row(
+        Monotone(Gamma(1, 1), "log"),
+        [(1, 1), (2.5, 0.1), plates([0.5, 40], [1, 2, 3])],
+        lambda a, b: stats.loggamma(a, loc=-np.log(b)),
+    ),
+    Row(Monotone(Beta(1, 1), "odds"), [(3, 4), (0.5, 9), plates([2.5, 40], [2.5, 7, 30])], stats.betaprime),
     Row(Power(Gamma(1, 1), -1), [(3, 2), plates([2.5, 9], [1, 2])], lambda a, b: stats.invgamma(a, scale=b)),
 ]
 
