@@ -40,9 +40,7 @@ def log_gamma_integral(p: Array, a: Array, b: Array, lower: Array, upper: Array)
     return result.reshape(shape)
 
 
-def draw_between(
-    p: Array, a: Array, b: Array, lower: Array, upper: Array, rng: np.random.Generator
-) -> Array:
+def draw_between(p: Array, a: Array, b: Array, lower: Array, upper: Array, rng: np.random.Generator) -> Array:
     """Draw one number between the bounds for every cell, by inverting the distribution function."""
     shape, cells = _cells(p, a, b, lower, upper)
     result = np.full(cells[0].shape, np.nan)

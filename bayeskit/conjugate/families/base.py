@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -46,6 +47,27 @@ class NaturalFamily(Protocol):
 
     def is_proper(self, naturals: Naturals) -> Array:
         """Where the posterior exists."""
+
+
+@cache
+def kernels(name: str, size: int = 2) -> Distribution:
+    """Return a distribution for the sake of its kernels, made once: its own parameters mean nothing.
+
+    Kernels take their parameters as arrays; to validate a distribution in every sweep would cost more than the draw.
+    """
+    from bayeskit import distributions as d
+
+    match name:
+        case "Dirichlet":
+            return d.Dirichlet(np.ones(size))
+        case "InverseWishart":
+            return d.InverseWishart(size + 2, np.eye(size))
+        case "Wishart":
+            return d.Wishart(size + 2, rate=np.eye(size))
+        case "GeneralizedInverseGaussian":
+            return d.GeneralizedInverseGaussian(1, 1, 1)
+    two: dict[str, type] = {"Beta": d.Beta, "Gamma": d.Gamma, "InverseGamma": d.InverseGamma}
+    return two[name](1, 1)
 
 
 def density_of(family: NaturalFamily, x: Array, naturals: Naturals) -> Array:

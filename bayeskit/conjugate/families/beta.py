@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import xlog1py, xlogy
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
 from bayeskit.distributions.gammafunctions import log_beta
 
 if TYPE_CHECKING:
@@ -49,10 +49,8 @@ class BetaFamily:
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw from Beta(a, b)."""
-        from bayeskit.distributions import Beta
-
         a, b = naturals
-        return Beta(1, 1)._sample(rng, np.broadcast_shapes(a.shape, b.shape), a, b)
+        return kernels("Beta")._sample(rng, np.broadcast_shapes(a.shape, b.shape), a, b)
 
     def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
         """Return Beta(a, b)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -48,10 +48,8 @@ class DirichletFamily:
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw from Dirichlet(alpha)."""
-        from bayeskit.distributions import Dirichlet
-
         (alpha,) = naturals
-        return Dirichlet([1.0, 1.0])._sample(rng, alpha.shape[:-1], alpha)
+        return kernels("Dirichlet")._sample(rng, alpha.shape[:-1], alpha)
 
     def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
         """Return Dirichlet(alpha)."""

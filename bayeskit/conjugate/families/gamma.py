@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
 from bayeskit.conjugate.gamma_integral import draw_between, log_gamma_integral
 from bayeskit.errors import RefusedError
 
@@ -70,14 +70,12 @@ class GammaFamily:
 
     def _parts(self, naturals: Naturals) -> tuple[Distribution, tuple[Array, ...]]:
         """Return the family on v without bounds, and its parameters."""
-        from bayeskit.distributions import Gamma, GeneralizedInverseGaussian, InverseGamma
-
         p, a, b = naturals
         if not np.any(b):
-            return Gamma(1, 1), (p, 0.5 * a)
+            return kernels("Gamma"), (p, 0.5 * a)
         if not np.any(a):
-            return InverseGamma(1, 1), (-p, 0.5 * b)
-        return GeneralizedInverseGaussian(1, 1, 1), (p, a, b)
+            return kernels("InverseGamma"), (-p, 0.5 * b)
+        return kernels("GeneralizedInverseGaussian"), (p, a, b)
 
     def log_normaliser(self, naturals: Naturals) -> Array:
         """Return the log integral of the kernel over v, within the bounds."""

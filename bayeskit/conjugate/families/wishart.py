@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import multigammaln
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -65,14 +65,8 @@ class WishartFamily:
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw a matrix for every batch and cell."""
-        from bayeskit.distributions import InverseWishart, Wishart
-
         nu, R = naturals
-        shape = np.broadcast_shapes(nu.shape, R.shape[:-2])
-        eye = np.eye(R.shape[-1])
-        if self.name == "InverseWishart":
-            return InverseWishart(R.shape[-1] + 2, eye)._sample(rng, shape, nu, R)
-        return Wishart(R.shape[-1] + 2, rate=eye)._sample(rng, shape, nu, R)
+        return kernels(self.name, R.shape[-1])._sample(rng, np.broadcast_shapes(nu.shape, R.shape[:-2]), nu, R)
 
     def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
         """Return Wishart(nu, inverse of R) or InverseWishart(nu, R); with ``rate`` Wishart(nu, rate=R)."""
