@@ -54,5 +54,6 @@ html_theme_options = {
     "description": "Integrate what can be integrated, sample only what remains, and say why.",
     "fixed_sidebar": True,
     "page_width": "1180px",
+    "body_max_width": "auto",
 }
 html_show_sourcelink = False
