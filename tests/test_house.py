@@ -163,14 +163,16 @@ def test_nothing_heavy_is_imported(code):
     assert loaded == []
 
 
-@pytest.mark.parametrize("code", ["import bayeskit", "import bayeskit; bayeskit.Model, bayeskit.Normal"])
-def test_import_is_cheap(code):
+@pytest.mark.parametrize(
+    ("code", "limit"), [("import bayeskit", 1.3), ("import bayeskit; bayeskit.Model, bayeskit.Normal", 2.0)]
+)
+def test_import_is_cheap(code, limit):
     timed = "import time, json; t = time.perf_counter(); {}; print(json.dumps(time.perf_counter() - t))"
     ours, theirs = [], []
     for _ in range(5):  # interleaved, and the best of each: other work on the machine only ever adds
         ours.append(fresh(timed.format(code)))
         theirs.append(fresh(timed.format("import numpy, scipy.special")))
-    assert min(ours) < 1.3 * min(theirs)
+    assert min(ours) < limit * min(theirs)
 
 
 def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

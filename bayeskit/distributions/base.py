@@ -147,7 +147,10 @@ class Distribution:
             return NotImplemented
         if type(self) is not type(other):
             return False
-        return _same_parameters(self.given, other.given) or _same_parameters(self.canonical, other.canonical)
+        if _same_parameters(self.given, other.given):
+            return True
+        plain = "base" not in self.given  # what wraps another distribution has more to it than canonical parameters
+        return plain and _same_parameters(self.canonical, other.canonical)
 
     def __hash__(self) -> int:
         # Equal distributions have equal plain numbers; arrays and expressions are left out.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -191,7 +191,8 @@ class Posterior:
         for name in [*self._problem.latents, *self._problem.derived]:
             try:
                 marginal = self[name]
-                marginal.eti(prob)
+                for figure in (marginal.mean, marginal.sd, partial(marginal.eti, prob)):
+                    figure()
                 exact[name] = marginal
             except RefusedError:
                 continue
