@@ -15,9 +15,10 @@ ALL = ("log_likelihood", "log_prior", "prior", "posterior_predictive")
 
 
 def shares():
+    """Four arms under a prior that is not flat: ArviZ warns where power-scaling has nothing to scale."""
     m = bk.Model(coords={"arm": ["A", "B", "C", "D"]})
     n = m.data("n", dims="arm")
-    p = m.latent("p", bk.Beta(1, 1), dims="arm")
+    p = m.latent("p", bk.Beta(2, 20), dims="arm")
     m.derived("difference", p[{"arm": 1}] - p[{"arm": 0}])
     m.observed("y", bk.Binomial(n, p), dims="arm")
     return m.condition({"n": [1000, 1010, 500, 700], "y": [52, 71, 30, 40]}).sample(200, seed=1, include=ALL)
