@@ -8,11 +8,15 @@ import numpy as np
 
 from bayeskit.distributions.transforms import transform_of
 from bayeskit.errors import RefusedError
+from bayeskit.inference.enumeration import Enumeration, enumeration
 from bayeskit.model.problem import Latent, Problem
 
 Array = np.ndarray
 _TRIES = 200
 _LARGE = 1e3
+# Half-widths of starts on the unconstrained scale. The small ones are for coefficients of columns that come in large
+# units: exp(gamma * 1000) has a start in sight only where gamma is small.
+_WIDTHS = (2.0, 1.0, 0.1, 0.01, 0.001)
 
 
 def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, chains: int) -> dict[str, Array]:
@@ -25,17 +29,49 @@ def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, 
     """
     state = _propose(problem, names, rng, chains)
     height = _log_joint(problem, state)
+    listed = [enumeration(problem, n) for n in names if problem.latents[n].prior.distribution.discrete]
+    finite = [e for e in listed if isinstance(e, Enumeration)]
     for attempt in range(_TRIES):
-        # Vague priors put their middles far from the data, informative ones where no unit scale would look: of a start
-        # of either kind each chain takes the one of greater density.
-        fresh = _propose(problem, names, rng, chains, spread=attempt % 2 == 0)
+        # Vague priors put their middles far from the data, informative ones where no unit scale would look: of starts
+        # of every kind each chain takes the one of greatest density.
+        width = _WIDTHS[attempt // 2 % len(_WIDTHS)]
+        fresh = _propose(problem, names, rng, chains, width=width, middle=attempt % 2 == 1)
         height_of_fresh = _log_joint(problem, fresh)
+        if finite and not np.isfinite(height_of_fresh).all():
+            fresh = _with_possible_labels(problem, finite, fresh, rng)
+            height_of_fresh = _log_joint(problem, fresh)
         better = ~np.isfinite(height) | (height_of_fresh > height)
         state = {n: np.where(better.reshape(-1, *(1,) * (v.ndim - 1)), fresh[n], v) for n, v in state.items()}
         height = np.where(better, height_of_fresh, height)
-        if np.isfinite(height).all():
+        if attempt + 1 >= 2 * len(_WIDTHS) and np.isfinite(height).all():
             return state
     raise RefusedError(_no_start(problem, state))
+
+
+def _with_possible_labels(
+    problem: Problem, finite: list[Enumeration], state: Mapping[str, Array], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Return a start whose impossible labels are drawn again given the rest.
+
+    An animal that was caught is in the population: of many such labels a draw from the prior always gets some wrong.
+    """
+    state = dict(state)
+    with np.errstate(all="ignore"):
+        for listed in finite:
+            env = {**problem.env, **state}
+            logs = listed.log_weights(env)
+            logs = np.where(np.isnan(logs), -np.inf, logs)
+            chains = len(state[listed.name])
+            drawn = _drawn(logs, listed.values, rng, chains)
+            height = np.where(state[listed.name][..., None] == listed.values, logs, -np.inf).max(axis=-1)
+            state[listed.name] = np.where(np.isfinite(height), state[listed.name], drawn)
+    return state
+
+
+def _drawn(logs: Array, values: Array, rng: np.random.Generator, chains: int) -> Array:
+    """Draw values by their log weights (Gumbel's way: a row of zeros is no trouble)."""
+    logs = np.broadcast_to(logs, (chains, *logs.shape[1:]))
+    return values[np.argmax(logs + rng.gumbel(size=logs.shape), axis=-1)]
 
 
 def _log_joint(problem: Problem, state: Mapping[str, Array]) -> Array:
@@ -46,18 +82,20 @@ def _log_joint(problem: Problem, state: Mapping[str, Array]) -> Array:
 
 
 def _propose(
-    problem: Problem, names: list[str], rng: np.random.Generator, chains: int, *, spread: bool = False
+    problem: Problem, names: list[str], rng: np.random.Generator, chains: int, width: float = 1.0, middle: bool = True
 ) -> dict[str, Array]:
     state: dict[str, Array] = {}
     for name in names:
         latent = problem.latents[name]
         env = {**problem.env, **state}
         with np.errstate(all="ignore"):
-            state[name] = _one(latent, env, rng, chains, spread)
+            state[name] = _one(latent, env, rng, chains, width, middle)
     return state
 
 
-def _one(latent: Latent, env: Mapping[str, Array], rng: np.random.Generator, chains: int, spread: bool) -> Array:
+def _one(
+    latent: Latent, env: Mapping[str, Array], rng: np.random.Generator, chains: int, width: float, middle: bool
+) -> Array:
     distribution = latent.prior.distribution
     shape = (chains, *latent.shape)
     if latent.missing_from is not None and latent.prior.event:
@@ -68,7 +106,7 @@ def _one(latent: Latent, env: Mapping[str, Array], rng: np.random.Generator, cha
             return _sampled(latent, arrays, rng, chains)
         except RefusedError:
             pass
-    if not spread and not latent.prior.event:
+    if middle and not latent.prior.event:
         try:
             u = rng.uniform(0.3, 0.7, shape)
             value = np.broadcast_to(np.asarray(distribution._quantile(u, *arrays), dtype=float), shape)
@@ -81,7 +119,7 @@ def _one(latent: Latent, env: Mapping[str, Array], rng: np.random.Generator, cha
     tail = latent.shape[len(latent.shape) - event :]
     head = latent.shape[: len(latent.shape) - event]
     u = rng.uniform(-1.0, 1.0, (chains, *head, *transform.unconstrained_event_shape(tail)))
-    return np.asarray(np.broadcast_to(transform.inverse(2.0 * u if spread else u), shape), dtype=float).copy()
+    return np.asarray(np.broadcast_to(transform.inverse(width * u), shape), dtype=float).copy()
 
 
 def _sampled(latent: Latent, arrays: list[Array], rng: np.random.Generator, chains: int) -> Array:

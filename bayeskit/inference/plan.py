@@ -15,6 +15,7 @@ from bayeskit.inference import options
 from bayeskit.inference.augment import augment
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.exact import ExactComponent, exact_component
+from bayeskit.inference.marginal import integrate_mixing
 from bayeskit.inference.steps import MetropolisStep, Step
 from bayeskit.inference.structure import components, forward_latents, without
 from bayeskit.inference.sweep_plan import plan_steps
@@ -133,6 +134,8 @@ def _with_sweep(
     working, mixed = augment(informed, swept)
     hidden = [n for n in working.latents if n not in problem.latents]
     found = plan_steps(working, [*swept, *hidden], asked)
+    if mixed:
+        integrate_mixing(found, informed, mixed, asked)
     notes = notes | found.notes
     for name, text in mixed.items():
         notes[name] = notes[name] + f"; {text}" if name in notes else text

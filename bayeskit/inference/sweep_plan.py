@@ -9,6 +9,7 @@ from typing import Never
 from bayeskit.conjugate.mixtures import HALF_T
 from bayeskit.errors import RefusedError
 from bayeskit.inference import options
+from bayeskit.inference.augment import SUFFIX
 from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
 from bayeskit.inference.elementwise import Elementwise, elementwise
@@ -60,7 +61,7 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
     rest = [n for n in names if n not in gaussian]
     blocks = [GaussianBlock(problem, group) for group in _connected(problem, gaussian)]
     scales: dict[int, list[BlockScale]] = {}
-    for name in [n for n in rest if n not in asked]:
+    for name in [n for n in rest if n not in asked and SUFFIX not in n]:  # mixing numbers have steps of their own
         for i, block in enumerate(blocks):
             found = block_scale(problem, name, block)
             if isinstance(found, BlockScale):
@@ -85,6 +86,9 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
         plan.steps.append(step)
         plan.notes |= {n: step.label for n in joint}
     _stretch(problem, [n for n in rest if n not in asked], plan)
+    # Labels last: they start spread over their values, and a first sweep that drew them from parameters at arbitrary
+    # starts would put every row into the nearest component and leave the others empty under their priors.
+    plan.steps.sort(key=lambda s: isinstance(s, EnumerateStep))
     for name, refusal in refusals.items():
         said = plan.notes.get(name, "")
         if said and name not in gaussian and name not in scaled and str(refusal) not in said:
