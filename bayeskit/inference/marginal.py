@@ -56,4 +56,8 @@ def _without_mixing(step: Step, original: Problem, mixed: Collection[str]) -> St
         better.label = f"{better.label}, {_NOTE}"
         return better
     conditional = elementwise(original, name)
-    return SliceStep(conditional, f"{update}; {_NOTE}") if isinstance(conditional, Elementwise) else None
+    if not isinstance(conditional, Elementwise):
+        return None
+    slices = SliceStep(conditional, update.reason)
+    slices.label = f"slice sampling {_NOTE}: {update.reason}"
+    return slices

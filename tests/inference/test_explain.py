@@ -306,17 +306,16 @@ method: gibbs (4 blocks in a sweep)
   z   enumeration of 2 values, element by element
 Not exact because 'w', 'mu', 's2', 'z' depend on each other and are not one known family.""",
     student_t: """\
-method: gibbs (2 blocks in a sweep)
+method: gibbs (3 blocks in a sweep)
   mu     joint Gaussian block of 1 number: normal priors, normal children linear in them
   sigma  conjugate step given the Gaussian block: HalfNormal(10) prior, scale of 'y'
-  nu     slice sampling: it appears in two parameters (alpha, beta) of the mixing scales of 'y'
+  nu     slice sampling with the mixing numbers integrated out: no rule has StudentT(nu) of 'y' as a child
   y      StudentT as a scale mixture of normals
 Not exact because of 'mu': its child 'y' ~ StudentT is not Gaussian.""",
     laplace: """\
-method: gibbs (2 blocks in a sweep)
+method: gibbs (3 blocks in a sweep)
   mu  joint Gaussian block of 1 number: normal priors, normal children linear in them
-  b   conjugate step through a mixture: HalfCauchy(10) is an inverse-gamma mixture, with Exponential(lam) of the
-      mixing scales of 'y'
+  b   slice sampling with the mixing numbers integrated out: HalfCauchy(10) is not of the gamma family
   y   Laplace as a scale mixture of normals
 Not exact because of 'mu': its child 'y' ~ Laplace is not Gaussian.""",
     logistic: """\
