@@ -193,9 +193,7 @@ def prior_state(
 
 
 # ---- moments --------------------------------------------------------------------------------------------------------
-def assert_moments(
-    draws: Any, mean: Any = None, sd: Any = None, *, limit: float = 5.0, name: str = "draws"
-) -> None:
+def assert_moments(draws: Any, mean: Any = None, sd: Any = None, *, limit: float = 5.0, name: str = "draws") -> None:
     """Check mean and standard deviation of draws, in multiples of their own Monte Carlo standard error.
 
     Parameters

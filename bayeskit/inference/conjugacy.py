@@ -216,7 +216,6 @@ class ConjugateUpdate:
             total = total + c.base(env)
         return np.asarray(total)
 
-
     def _evidence_about_centre(self, family: NormalFamily, env: Environment) -> Array:
         """Joint density over conditional at the centre of the latter: no squares of large offsets are subtracted."""
         naturals = self.naturals(env)
@@ -349,9 +348,7 @@ def _read_linear(child: Factor, latent: Latent, rule: Rule, expression: Expressi
         layout = child.layouts[[p.name for p in child.distribution.parameters].index(rule.parameter)]
         if [p if isinstance(p, str) else None for p in own] != list(layout[-event:]):
             return Refusal(f"in '{child.name}', {expression} is not '{latent.name}' itself, whole and in order")
-    return Contribution(
-        child, rule, term.coefficient, form.offset, _ordered(term.positions, latent), 1.0, swapped
-    )
+    return Contribution(child, rule, term.coefficient, form.offset, _ordered(term.positions, latent), 1.0, swapped)
 
 
 def _unit_sign(form: LinearForm, term: Term) -> int | None:

@@ -118,7 +118,7 @@ class ExactGaussian:
             floor = _NOTHING * self._raw_squares()
             self.rate = np.maximum(scale.rate + 0.5 * self.squares, floor)
             if np.any(self.rate <= floor):
-                self.reason += f". The rows are fitted without error: '{scale.latent.name}' is all at zero, but for rounding"
+                self.reason += f". The rows are fitted without error: '{scale.latent.name}' is zero, but for rounding"
             bad = (self.shape <= 0) | (self.rate <= 0)
             if bad.any():
                 raise ImproperError(

@@ -49,9 +49,7 @@ def _candidates(latents: Sequence[Latent]) -> Iterator[tuple[str, ...]]:
                 yield candidate
 
 
-def _lay_out(
-    latents: Sequence[Latent], columns: Mapping[str, int], dims: tuple[str, ...], total: int
-) -> Layout:
+def _lay_out(latents: Sequence[Latent], columns: Mapping[str, int], dims: tuple[str, ...], total: int) -> Layout:
     """Return the layout with groups along some dims: latents that bear all of them are wide."""
     blocks = []
     for latent in latents:

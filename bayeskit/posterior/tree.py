@@ -112,9 +112,7 @@ def log_prior(problem: Problem, draws: Mapping[str, Array]) -> Group:
     return group
 
 
-def replicate(
-    problem: Problem, draws: Mapping[str, Array], rng: np.random.Generator, shape: tuple[int, int]
-) -> Group:
+def replicate(problem: Problem, draws: Mapping[str, Array], rng: np.random.Generator, shape: tuple[int, int]) -> Group:
     """Return replicated data: every observation drawn anew from its distribution; ``shape`` counts chains and draws."""
     group: Group = {}
     total = shape[0] * shape[1]
