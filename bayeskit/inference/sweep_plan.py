@@ -14,6 +14,7 @@ from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
 from bayeskit.inference.elementwise import Elementwise, elementwise
 from bayeskit.inference.enumeration import Enumeration, enumeration
+from bayeskit.inference.propriety import check_scale
 from bayeskit.inference.steps import (
     ConjugateStep,
     EnumerateStep,
@@ -65,6 +66,7 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
         for i, block in enumerate(blocks):
             found = block_scale(problem, name, block)
             if isinstance(found, BlockScale):
+                check_scale(found, block)
                 scales.setdefault(i, []).append(found)
                 plan.notes[name] = found.label
                 break
