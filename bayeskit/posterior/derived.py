@@ -16,6 +16,7 @@ from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
 from bayeskit.model.problem import Problem
 from bayeskit.posterior.labels import wrapper
+from bayeskit.posterior.linear_weights import linear_weights
 from bayeskit.posterior.monotone import NotMonotone, monotone_marginal
 from bayeskit.posterior.shares import of_shares
 
@@ -112,22 +113,6 @@ def _power(
         return None
 
 
-def _weights(plan: Plan, expression: Expression, latents: list[str]) -> tuple[dict[str, Array], Array]:
-    """Return weights by latent ``(cells, *dims)`` and the offset, by evaluating the expression at unit vectors."""
-    problem = plan.problem
-    cells = int(np.prod([problem.sizes[d] for d in expression.dims], dtype=int))
-    zero = {n: np.zeros((1, *problem.latents[n].shape)) for n in latents}
-    offset = np.asarray(expression.evaluate({**problem.env, **zero}), dtype=float).reshape(-1)
-    weights = {}
-    for n in latents:
-        size = problem.latents[n].size
-        unit = np.eye(size).reshape(size, *problem.latents[n].shape)
-        value = np.asarray(expression.evaluate({**problem.env, **zero, n: unit}), dtype=float)
-        value = np.broadcast_to(value.reshape(value.shape[0], -1), (size, cells)) - offset
-        weights[n] = value.T.reshape(cells, *problem.latents[n].shape)
-    return weights, np.broadcast_to(offset, (cells,))
-
-
 def _label(plan: Plan, expression: Expression, values: Array) -> Any:
     import xarray as xr
 
@@ -142,7 +127,8 @@ def _gaussian(plan: Plan, component: ExactGaussian, expression: Expression) -> D
     """Return the linear form of a Gaussian block: Normal, or Student-t where the scale was integrated out."""
     from bayeskit.distributions import Normal, StudentT
 
-    weights, offset = _weights(plan, expression, [n for n in component.block.names if n in expression.variables])
+    names = [n for n in component.block.names if n in expression.variables]
+    weights, offset = linear_weights(plan.problem, expression, names, plan.problem.sizes)
     mean, variance = component.linear(weights)
     mean = mean + offset
     if component.scale is None:
@@ -154,7 +140,7 @@ def _gaussian(plan: Plan, component: ExactGaussian, expression: Expression) -> D
 def _shares(plan: Plan, component: ExactConjugate, name: str, expression: Expression) -> Distribution:
     """Return a linear form of the entries of a Dirichlet."""
     (latent,) = component.names
-    weights, offset = _weights(plan, expression, [latent])
+    weights, offset = linear_weights(plan.problem, expression, [latent], plan.problem.sizes)
     alpha = component.naturals[0].reshape(-1, component.naturals[0].shape[-1])
     w = weights[latent].reshape(len(offset), *alpha.shape)
     why = f"The derived '{name}' has no exact marginal: {expression} is no share of '{latent}'"

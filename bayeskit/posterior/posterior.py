@@ -19,6 +19,7 @@ from bayeskit.model.problem import Problem
 from bayeskit.model.reading import Given
 from bayeskit.posterior.derived import exact_derived
 from bayeskit.posterior.evidence import Evidence, log_evidence
+from bayeskit.posterior.forward import exact_forward
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.predictive import predict
 from bayeskit.posterior.tree import GROUPS, to_tree
@@ -149,7 +150,10 @@ class Posterior:
         latent = self._problem.latents[name]
         if name in plan.forward and latent.prior.parents <= self._problem.env.keys():
             return _known_prior(self._problem, name)
-        raise RefusedError(f"'{name}' has no exact marginal here: it is {plan.notes[name]}. Use sample() or summary().")
+        forward = exact_forward(plan, name) if name in plan.forward else None
+        if forward is not None:
+            return forward
+        raise RefusedError(f"'{name}' has no exact marginal here ({plan.notes[name]}). Use sample() or summary().")
 
     @property
     def is_exact(self) -> bool:
