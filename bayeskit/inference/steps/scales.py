@@ -28,6 +28,7 @@ Environment = Mapping[str, Array]
 FEW_BELOW = 20  # a scale of at most so many unknowns is updated with the block integrated out
 _FEW_ROWS = 3.0  # and so is one whose unknowns have, each, fewer rows below them
 _CROWDED = 0.6  # and so is a scale of data with more unknowns than this, a row
+_MOST_ROWS = 20_000  # coefficients that change are laid out anew at each evaluation: beyond so many rows not
 _MOST_ELEMENTS = 8  # a scale of more elements than this is not updated element by element
 
 
@@ -137,6 +138,9 @@ def block_scale(problem: Problem, name: str, block: GaussianBlock) -> BlockScale
     latent = problem.latents[name]
     if problem.terms_of(name):
         return Refusal(f"the term '{problem.terms_of(name)[0]}' of the density depends on it")
+    bends = _bends(latent, problem, block)
+    if bends:
+        return BlockScale(latent, (), None, False, "", bends)
     parts: list[ScalePart] = []
     starts = np.cumsum([0, *(len(bf.sums) for bf in block.moving if bf.sums is not None)])
     for child in problem.children_of(name):
@@ -155,6 +159,28 @@ def block_scale(problem: Problem, name: str, block: GaussianBlock) -> BlockScale
     grip = next((g for g in (_grip(p, block) for p in parts) if g), "")
     refusal = family if isinstance(family, str) else ""
     return BlockScale(latent, tuple(parts), None if isinstance(family, str) else family, is_half_t, grip, refusal)
+
+
+def _bends(latent: Latent, problem: Problem, block: GaussianBlock) -> str:
+    """Return how a number stands in the coefficients of the block and nowhere else, or nothing.
+
+    The ``tau`` of ``mu + tau * z[group]``, the rate of a growth curve: the block's numbers follow such a one so closely
+    that given them it hardly moves. The block integrated out knows it at any value.
+    """
+    name, prior = latent.name, latent.prior
+    if latent.size != 1 or prior.event or prior.distribution.discrete or prior.distribution.family == "Normal":
+        return ""  # a normal one is a block of its own: the two take turns
+    own = {id(bf.factor): bf for bf in block.factors}
+    children = [own.get(id(child)) for child in problem.children_of(name)]
+    rows = sum(bf.design.rows for bf in children if bf is not None)
+    if rows > _MOST_ROWS:
+        return ""
+    inside = [
+        bf for bf in children if bf is not None and any(name in t.coefficient.variables for _, t in bf.design.terms)
+    ]
+    if not inside or any(bf is None for bf in children):
+        return ""
+    return f"it stands in the coefficients of '{inside[0].factor.name}', and given the block it would stick"
 
 
 def _grip(part: ScalePart, block: GaussianBlock) -> str:
