@@ -24,7 +24,7 @@ from bayeskit.statistics.precision import Precision
 Array = np.ndarray
 Environment = Mapping[str, Array]
 LOG_2PI = float(np.log(2 * np.pi))
-_LOST = 1e-6  # a sum smaller than this, relative to its terms, is taken from the rows
+_CANCELLED = 1e-6  # a sum smaller than this, relative to its terms, is taken from the rows
 _LOST = 1e-3  # an error of so much in a log density, or so much of it, is as good as none
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
@@ -254,7 +254,7 @@ class GaussianBlock:
         wide, dense = self.layout.parts(x)
         sums = self.layout.features(wide, dense) @ self.sums.T
         terms = np.concatenate([wide.reshape(len(x), -1), dense, np.ones((len(x), 1))], axis=1)
-        small = np.abs(sums) < _LOST * ((terms * terms) @ self._squares.T)
+        small = np.abs(sums) < _CANCELLED * ((terms * terms) @ self._squares.T)
         if small.any():
             self._from_rows(sums, small, wide, dense)
         return sums
