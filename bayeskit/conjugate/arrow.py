@@ -58,8 +58,8 @@ class Factored:
 
     def is_exact(self, D: Array) -> bool:
         """Whether eliminating the wide part left the dense one its digits: no pivot far below its own entry."""
-        pivots = np.diagonal(self.LS, axis1=-2, axis2=-1)
-        return bool((pivots * pivots > _LOST * np.diagonal(D, axis1=-2, axis2=-1)).all())
+        pivots = self.LS.diagonal(0, -2, -1)
+        return bool((pivots * pivots > _LOST * D.diagonal(0, -2, -1)).all())
 
     def squared_distance(self, wide: Array, dense: Array) -> Array:
         """``e' P e`` of a displacement ``e`` with these parts, ``(b,)``."""

@@ -134,7 +134,7 @@ class GaussianBlock:
         self.sums = np.concatenate(tables) if tables else np.zeros((0, self.layout.size))
         self.is_static = not self.loose
         self._priors = find_wide_priors(self)
-        self._squares = np.abs(self.sums[:, self.layout.diagonal])
+        self._cancelled = _CANCELLED * np.abs(self.sums[:, self.layout.diagonal]).T
         self._constant = self._log_constant()
 
     def _pilot_fit(self, still: list[BlockFactor]) -> Array:
@@ -252,9 +252,9 @@ class GaussianBlock:
     def residual_sums(self, x: Array) -> Array:
         """Return the sums of squared residuals of the tabulated latent cells, at columns about the pilot."""
         wide, dense = self.layout.parts(x)
-        sums = self.layout.features(wide, dense) @ self.sums.T
-        terms = np.concatenate([wide.reshape(len(x), -1), dense, np.ones((len(x), 1))], axis=1)
-        small = np.abs(sums) < _CANCELLED * ((terms * terms) @ self._squares.T)
+        features = self.layout.features(wide, dense)
+        sums = features @ self.sums.T
+        small = np.abs(sums) < features.take(self.layout.diagonal, axis=1) @ self._cancelled
         if small.any():
             self._from_rows(sums, small, wide, dense)
         return sums
