@@ -268,11 +268,13 @@ def contract(left: Expression, right: Expression) -> Expression:
 
 
 def index(table: Expression, key: Any) -> Expression:
-    """Return ``table[key]``: by one integer variable, or by a mapping from dims to integers."""
+    """Return ``table[key]``: by one integer variable, a position, or a label; or by a mapping from dims to these."""
     if isinstance(key, Mapping):
         for d in key:
             _must_have(table, d, "indexed along")
-        chosen = {str(d): as_expression(i) for d, i in key.items()}
+        chosen = {
+            str(d): _position(table, str(d), i) if isinstance(i, str) else as_expression(i) for d, i in key.items()
+        }
     elif isinstance(key, Expression):
         dim = fitting_dim(table, key)
         if dim is None:
@@ -281,6 +283,8 @@ def index(table: Expression, key: Any) -> Expression:
                 f'Got dims {table.dims or "none"}. Name the dim: table[{{"dim": {key}}}].'
             )
         chosen = {dim: key}
+    elif isinstance(key, str) and len(table.dims) == 1:
+        chosen = {table.dims[0]: _position(table, table.dims[0], key)}
     elif isinstance(key, int | np.integer) and len(table.dims) == 1:
         chosen = {table.dims[0]: Constant(int(key))}
     else:
@@ -296,6 +300,20 @@ def index(table: Expression, key: Any) -> Expression:
                 "Use an m.index column, or a Bernoulli, Binomial or Categorical variable."
             )
     return Index(table, chosen)
+
+
+def _position(table: Expression, dim: str, label: str) -> Constant:
+    """Return where a label stands along a dim, as far as the model's coords say."""
+    known = [getattr(v.owner, "coords", {}).get(dim) for v in table.owners]
+    labels = next((list(map(str, c)) for c in known if c is not None), None)
+    if labels is None:
+        raise ModelError(
+            f"'{table}' cannot be indexed by the label {label!r}: the labels of '{dim}' are not known when the model "
+            f'is written. Give them, bk.Model(coords={{"{dim}": [...]}}), or index by position.'
+        )
+    if label not in labels:
+        raise ModelError(f"The label {label!r} of '{table}' must be among those of '{dim}': {', '.join(labels[:8])}.")
+    return Constant(labels.index(label))
 
 
 def fitting_dim(table: Expression, key: Expression) -> str | None:

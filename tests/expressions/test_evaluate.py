@@ -252,7 +252,7 @@ REFUSED = {
     "Got 0": lambda: a.cumsum(0),
     "must be indexed by integers along 'g'. Got 's'": lambda: a[s],
     "must be indexed by an integer variable. Got slice\\(0, 2": lambda: a[0:2],
-    "Got 'p', a position or label": lambda: a["p"],
+    "the label 'p': the labels of 'g' are not known": lambda: a["p"],
     "Got 1, a position": lambda: x[1],
     "indexed along one of its dims": lambda: a[{"t": z}],
     "exactly one dim that fits the index 'z', which points into 'g'. Got dims \\('t',\\)": lambda: b[z],
