@@ -105,7 +105,7 @@ def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, option
             swept += names
         else:
             exact.append(found)
-            notes |= {n: f"exact; {_reason(found)}" for n in names}
+            notes |= {n: f"exact; {found.reason}" for n in names}
     if method == "exact" and swept:
         raise RefusedError(
             f"method='exact' cannot be honoured: {refusals[swept[0]]}. Use method='auto', or change the priors."
@@ -194,7 +194,3 @@ def _forward_note(problem: Problem, name: str) -> str:
     if latent.missing_from is not None:
         return f"drawn forward: missing entries of '{latent.missing_from}', and nothing observed depends on them"
     return f"drawn forward from {latent.prior.distribution}: nothing observed depends on it"
-
-
-def _reason(component: ExactComponent) -> str:
-    return component.reason
