@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bayeskit.errors import RefusedError
 from bayeskit.inference.initial import initial_state
 from bayeskit.inference.loop import run
 from bayeskit.inference.plan import Plan
-from bayeskit.inference.steps import MetropolisStep
+from bayeskit.inference.steps import MetropolisStep, Step
 from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
@@ -70,7 +71,10 @@ def _sweep(
         record: dict[str, Array] = {}
         env = dict(env)
         for i, step in enumerate(steps):
-            values, learnt[i], info = step.update(env, rng, chains, learnt[i], tuning)
+            try:
+                values, learnt[i], info = step.update(env, rng, chains, learnt[i], tuning)
+            except np.linalg.LinAlgError as error:
+                raise RefusedError(_broken_down(step)) from error
             env.update(values)
             for key, value in info.items():
                 record[f"stat:{key}_{step.names[0]}" if several else f"stat:{key}"] = value
@@ -80,6 +84,14 @@ def _sweep(
 
     trace = run(advance, env, tune=tune, draws=draws, progress=progress, label=plan.method)
     return trace.values, trace.seconds, trace.interrupted
+
+
+def _broken_down(step: Step) -> str:
+    names = ", ".join(f"'{n}'" for n in step.names[:6])
+    return (
+        f"The sweep broke down at {names}: a matrix lost its digits, because a scale ran to zero or to infinity. "
+        "Use a prior that keeps scales away from both; the posterior may be improper."
+    )
 
 
 def _swept_part(plan: Plan) -> Problem:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bayeskit as bk
-from bayeskit.errors import ImproperError
+from bayeskit.errors import ImproperError, RefusedError
 
 
 def groups(prior, mean, count, by="sigma"):
@@ -45,3 +45,15 @@ def test_improper(prior, mean, count, by):
 )
 def test_proper(prior, mean, count, by):
     assert "gibbs" in groups(prior, mean, count, by).explain()
+
+
+def test_a_sweep_that_breaks_down_says_so(monkeypatch):
+    posterior = groups(bk.HalfNormal(1), bk.Normal(0, 5), 4)
+    (step,) = posterior._plan.steps
+
+    def fail(*args):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+
+    monkeypatch.setattr(step.block, "draw", fail)
+    with pytest.raises(RefusedError, match="The sweep broke down at 'mu', 'theta', 'tau': a matrix lost its digits"):
+        posterior.sample(10, tune=10, seed=1)
