@@ -245,6 +245,21 @@ class GaussianBlock:
         distance = system.squared_distance(wide - mean_wide, dense - mean_dense)
         return 0.5 * (system.log_det() - distance - self.total * LOG_2PI)
 
+    def log_prob_of_table(self, env: Environment) -> Array:
+        """Return the log density of the factors in `table` at the state, from their sums: ``(batch,)``."""
+        x = np.concatenate([_flat(env[n]) for n in self.names], axis=1) - self.pilot
+        total = -0.5 * (self.layout.features(*self.layout.parts(x)) @ self._fixed)
+        for bf in self.table:
+            total = total - 0.5 * LOG_2PI * bf.design.rows
+            total = total + (bf.precision.log_det if bf.precision.latent is None else 0.0)
+        sums, start = self.residual_sums(x), 0
+        for bf, value in zip(self.moving, self.precisions(env), strict=True):
+            shaped = value.reshape(len(value), bf.precision.cells, len(bf.rows), -1)
+            half = bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
+            total = total + half - 0.5 * (value * sums[:, start : start + value.shape[1]]).sum(axis=1)
+            start += value.shape[1]
+        return np.asarray(total)
+
     def values(self, x: Array) -> dict[str, Array]:
         """Return the latents by name from columns ``(batch, total)``."""
         return {n: x[:, place].reshape(len(x), *shape) for n, place, shape in self._places}

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bayeskit.errors import RefusedError
+from bayeskit.inference.block import GaussianBlock
+from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.initial import initial_state
 from bayeskit.inference.loop import run
 from bayeskit.inference.plan import Plan
-from bayeskit.inference.steps import MetropolisStep, Step
+from bayeskit.inference.steps import GaussianStep, MetropolisStep, Step
 from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
@@ -50,7 +52,7 @@ def sample(
         drawn = draw_forward(plan.problem, plan.forward, flat, rng, chains * draws)
         latents |= {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in drawn.items()}
     ordered = {n: latents[n] for n in plan.problem.latents}
-    stats["lp"] = _in_bulk(plan.problem, ordered, chains, draws)
+    stats["lp"] = _in_bulk(plan, ordered, chains, draws)
     return Draws(ordered, stats, seconds, interrupted, tune if plan.steps else 0)
 
 
@@ -128,17 +130,36 @@ def draw_factor(factor: Factor, env: Mapping[str, Array], rng: np.random.Generat
     return np.asarray(np.broadcast_to(value, shape))
 
 
-def _in_bulk(problem: Problem, latents: Mapping[str, Array], chains: int, draws: int) -> Array:
-    """Return the log joint density of every draw, evaluated in chunks."""
-    total = chains * draws
+def _in_bulk(plan: Plan, latents: Mapping[str, Array], chains: int, draws: int) -> Array:
+    """Return the log joint density of every draw, in chunks; rows that a Gaussian block has summed are not touched."""
+    problem, total = plan.problem, chains * draws
     if not latents:
-        return np.zeros((chains, draws))
+        return np.broadcast_to(problem.log_joint({}), (chains, draws)).astype(float)
     flat = {n: v.reshape(total, *v.shape[2:]) for n, v in latents.items()}
-    largest = max([1, *(int(np.prod(f.shape, dtype=int)) for f in problem.factors)])
-    size = max(1, _CHUNK // largest)
+    blocks = _summed_blocks(plan)
+    done = {id(bf.factor) for block in blocks for bf in block.table}
+    rest = replace(problem, factors=tuple(f for f in problem.factors if id(f) not in done))
+    sizes = [int(np.prod(f.shape, dtype=int)) for f in rest.factors] + [b.layout.size for b in blocks]
+    size = max(1, _CHUNK // max([1, *sizes]))
     result = np.empty(total)
     with np.errstate(all="ignore"):
         for start in range(0, total, size):
             part = {n: v[start : start + size] for n, v in flat.items()}
-            result[start : start + size] = problem.log_joint(part)
+            value = rest.log_joint(part)
+            for block in blocks:
+                value = value + block.log_prob_of_table({**problem.env, **part})
+            result[start : start + size] = value
     return result.reshape(chains, draws)
+
+
+def _summed_blocks(plan: Plan) -> list[GaussianBlock]:
+    """Return the Gaussian blocks whose sums are those of factors of the problem itself (mixtures are not)."""
+    own = {id(f) for f in plan.problem.factors}
+    blocks = [s.block for s in plan.steps if isinstance(s, GaussianStep)]
+    blocks += [c.block for c in plan.exact if isinstance(c, ExactGaussian)]
+
+    def fits(block: GaussianBlock) -> bool:
+        families = {bf.factor.distribution.family for bf in block.table}
+        return "LogNormal" not in families and all(id(bf.factor) in own for bf in block.table)
+
+    return [block for block in blocks if fits(block)]
