@@ -45,7 +45,9 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.distributions import HalfCauchy as HalfCauchy
     from bayeskit.distributions import HalfNormal as HalfNormal
     from bayeskit.distributions import HalfStudentT as HalfStudentT
+    from bayeskit.distributions import Hypergeometric as Hypergeometric
     from bayeskit.distributions import InverseGamma as InverseGamma
+    from bayeskit.distributions import InverseGaussian as InverseGaussian
     from bayeskit.distributions import InverseWishart as InverseWishart
     from bayeskit.distributions import Laplace as Laplace
     from bayeskit.distributions import Logistic as Logistic
@@ -63,6 +65,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.distributions import StudentT as StudentT
     from bayeskit.distributions import Truncated as Truncated
     from bayeskit.distributions import Uniform as Uniform
+    from bayeskit.distributions import VonMises as VonMises
     from bayeskit.distributions import Weibull as Weibull
     from bayeskit.distributions import Wishart as Wishart
     from bayeskit.expressions import concat as concat
@@ -84,8 +87,9 @@ _NAMES_BY_MODULE = {
     "bayeskit.distributions": """
         Bernoulli Beta BetaBinomial Binomial Categorical Cauchy ChiSquared Dirichlet DirichletMultinomial
         DiscreteUniform Exponential Flat Gamma GeneralizedInverseGaussian Geometric HalfCauchy HalfNormal
-        HalfStudentT InverseGamma InverseWishart Laplace LogNormal Logistic Monotone Multinomial MvNormal
-        MvStudentT NegativeBinomial Normal Ordered Pareto Poisson Power StudentT Truncated Uniform Weibull Wishart
+        HalfStudentT Hypergeometric InverseGamma InverseGaussian InverseWishart Laplace LogNormal Logistic Monotone
+        Multinomial MvNormal MvStudentT NegativeBinomial Normal Ordered Pareto Poisson Power StudentT Truncated
+        Uniform VonMises Weibull Wishart
     """,
     "bayeskit.expressions": "concat correlation det inverse stack",
     "bayeskit.inference.options": "Conjugate Enumerate GaussianBlock Metropolis Slice",

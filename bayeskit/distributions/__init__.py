@@ -19,7 +19,9 @@ from bayeskit.distributions.gamma import Gamma
 from bayeskit.distributions.generalized_inverse_gaussian import GeneralizedInverseGaussian
 from bayeskit.distributions.geometric import Geometric
 from bayeskit.distributions.half_normal import HalfNormal
+from bayeskit.distributions.hypergeometric import Hypergeometric
 from bayeskit.distributions.inverse_gamma import InverseGamma
+from bayeskit.distributions.inverse_gaussian import InverseGaussian
 from bayeskit.distributions.inverse_wishart import InverseWishart
 from bayeskit.distributions.laplace import Laplace, Logistic
 from bayeskit.distributions.log_normal import LogNormal
@@ -34,6 +36,7 @@ from bayeskit.distributions.power import Power
 from bayeskit.distributions.student_t import HalfStudentT, StudentT
 from bayeskit.distributions.truncated import Truncated
 from bayeskit.distributions.uniform import Flat, Uniform
+from bayeskit.distributions.von_mises import VonMises
 from bayeskit.distributions.weibull import Pareto, Weibull
 from bayeskit.distributions.wishart import Wishart
 
@@ -61,7 +64,9 @@ __all__ = [
     "HalfCauchy",
     "HalfNormal",
     "HalfStudentT",
+    "Hypergeometric",
     "InverseGamma",
+    "InverseGaussian",
     "InverseWishart",
     "Laplace",
     "LogNormal",
@@ -80,6 +85,7 @@ __all__ = [
     "StudentT",
     "Truncated",
     "Uniform",
+    "VonMises",
     "Weibull",
     "Wishart",
 ]

@@ -23,6 +23,7 @@ from bayeskit.distributions import (
     DirichletMultinomial,
     DiscreteUniform,
     Geometric,
+    Hypergeometric,
     Multinomial,
     NegativeBinomial,
     Normal,
@@ -50,6 +51,9 @@ UNIVARIATE = {
     "BetaBinomial": (BetaBinomial(12, 2.5, 0.7), stats.betabinom(12, 2.5, 0.7), range(13), 13),
     "BetaBinomial U": (BetaBinomial(9, 0.5, 0.4), stats.betabinom(9, 0.5, 0.4), range(10), -1),
     "BetaBinomial many": (BetaBinomial(1500, 3.0, 2.0), stats.betabinom(1500, 3.0, 2.0), range(1501), 1501),
+    "Hypergeometric": (Hypergeometric(20, 7, 12), stats.hypergeom(20, 7, 12), range(8), 8),
+    "Hypergeometric crowded": (Hypergeometric(30, 25, 20), stats.hypergeom(30, 25, 20), range(15, 21), 14),
+    "Hypergeometric many": (Hypergeometric(5000, 1500, 900), stats.hypergeom(5000, 1500, 900), range(170, 380), 901),
 }
 # name: (distribution, log mass, the mean and variance of its entries)
 _P = np.array([0.2, 0.5, 0.3])
@@ -342,6 +346,11 @@ class TestEdges:
             (NegativeBinomial(n=2, p=1), 0, 1),
             (BetaBinomial(0, 1, 2), 0, 1),
             (DiscreteUniform(3, 3), 3, 4),
+            (Hypergeometric(0, 0, 0), 0, 1),
+            (Hypergeometric(9, 0, 4), 0, 1),
+            (Hypergeometric(9, 9, 4), 4, 3),
+            (Hypergeometric(9, 3, 9), 3, 2),
+            (Hypergeometric(9000, 3000, 9000), 3000, 2999),
             (Categorical([0, 1, 0]), 1, 2),
             (Multinomial(4, [0, 1, 0]), [0, 4, 0], [1, 3, 0]),
             (Multinomial(4000, [0, 1, 0]), [0, 4000, 0], [1, 3999, 0]),
@@ -407,6 +416,7 @@ class TestEdges:
             (lambda: Poisson(-1), "'mu' of Poisson must be zero or positive. Got -1"),
             (lambda: Categorical([0.5, 0.6]), "'p' of Categorical must be probabilities that sum to 1"),
             (lambda: DiscreteUniform(3, 2), "must satisfy lower <= upper. Got lower=3, upper=2"),
+            (lambda: Hypergeometric(9, 10, 2), "must satisfy k <= N and n <= N. Got N=9, k=10, n=2"),
             (lambda: DirichletMultinomial(3, [0, 0]), "'alpha' of DirichletMultinomial must be zero or positive, and"),
         ],
     )

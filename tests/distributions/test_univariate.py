@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from bayeskit.distributions import (
     HalfNormal,
     HalfStudentT,
     InverseGamma,
+    InverseGaussian,
     Laplace,
     Logistic,
     LogNormal,
@@ -33,6 +35,7 @@ from bayeskit.distributions import (
     StudentT,
     Truncated,
     Uniform,
+    VonMises,
     Weibull,
 )
 
@@ -92,6 +95,19 @@ ROWS = [
         [(-0.5, 4, 9), (2, 1, 1), (0.0, 0.5, 0.1), plates([-3, 1.5], [1, 2], [3])],
         lambda p, a, b: stats.geninvgauss(p, np.sqrt(a * b), scale=np.sqrt(b / a)),
         1e-7,
+    ),
+    Row(
+        InverseGaussian(1, 1),
+        [(1, 1), (2, 30), (0.1, 0.02), plates([0.5, 4], [1, 2, 300])],
+        lambda mu, lam: stats.invgauss(mu / lam, scale=lam),
+        1e-9,
+    ),
+    # Off zero only where nothing lies beyond the cut, which scipy's law does not have; from 50 on it approximates.
+    Row(
+        VonMises(0, 1),
+        [(0, 1), (0, 0.05), (1, 40), plates([0, -0.5], [15, 30, 45])],
+        lambda mu, kappa: stats.vonmises(kappa, mu),
+        1e-9,
     ),
     Row(
         Truncated(Normal(), -1, 2),
@@ -258,3 +274,64 @@ def test_every_univariate_continuous_family_has_a_row():
 
     stated = {type(row.family) for row in ROWS} | {families.Flat, Distribution}
     assert {cls for cls in vars(families).values() if is_univariate(cls)} <= stated
+
+
+@pytest.mark.parametrize("kappa", [0.0, 4.0, 900.0])
+@pytest.mark.parametrize("mu", [0.0, 2.5, np.pi, -3.1, 100.0])
+def test_von_mises_around_the_cut_against_quadrature(mu, kappa):
+    """Wherever the circle is cut, also for concentrations at which scipy approximates."""
+    family, centre = VonMises(mu, kappa), np.remainder(mu + np.pi, 2 * np.pi) - np.pi
+    scale = 1 / np.sqrt(kappa + 1)
+
+    def mass(low, high):
+        marks = [
+            low,
+            *(centre + turn + k * scale for turn in (-2 * np.pi, 0, 2 * np.pi) for k in range(-9, 10, 3)),
+            high,
+        ]
+        marks = np.unique(np.clip(marks, low, high))
+        parts = [
+            integrate.quad(lambda t: np.exp(float(family._log_prob(t, mu, kappa))), a, b, epsabs=1e-14, epsrel=1e-12)[0]
+            for a, b in pairwise(marks)
+            if b - a > 1e-12
+        ]
+        return sum(parts)
+
+    for x in np.concatenate([centre + scale * np.array([-6, -1, 0, 0.5, 5]), [-3.1, 3.1]]):
+        x = np.remainder(x + np.pi, 2 * np.pi) - np.pi
+        below, above = float(family.cdf(x)), float(family._sf(x, mu, kappa))
+        assert below == pytest.approx(mass(-np.pi, x), rel=1e-9, abs=1e-12)
+        assert above == pytest.approx(mass(x, np.pi), rel=1e-9, abs=1e-12)
+    levels = np.array([1e-3, 0.03, 0.5, 0.7, 0.999])
+    np.testing.assert_allclose(family.cdf(family.quantile(levels).values), levels, rtol=1e-9)
+    np.testing.assert_array_equal(family.quantile([0.0, 1.0]), [-np.pi, np.pi])
+
+
+def test_von_mises_moments_are_those_of_the_circle():
+    at_zero, turned = VonMises(0, 0.7), VonMises(3 * np.pi - 0.1, 0.7)
+    assert float(turned.mean()) == pytest.approx(np.pi - 0.1)
+    assert float(turned.var()) == float(at_zero.var())
+    assert float(at_zero.var()) == pytest.approx(stats.vonmises(0.7).var(), rel=1e-10)
+    assert float(VonMises(1, 0).var()) == pytest.approx(np.pi**2 / 3, rel=1e-13)
+    draws = turned.sample(20_000, seed=4).values
+    resultant = np.exp(1j * draws).mean()
+    assert abs(np.angle(resultant * np.exp(-1j * (np.pi - 0.1)))) < 5 * 1.5 / (abs(resultant) * np.sqrt(draws.size))
+
+
+def test_inverse_gaussian_is_a_generalised_one_and_holds_far_out():
+    for mu, lam in ((1.0, 1.0), (2.0, 1e6), (5.0, 1e-3)):
+        params = (-0.5, lam / mu**2, lam)
+        x = GeneralizedInverseGaussian(*params).quantile([0.001, 0.3, 0.9]).values
+        ours, general = InverseGaussian(mu, lam), GeneralizedInverseGaussian(*params)
+        np.testing.assert_allclose(ours.log_prob(x), general.log_prob(x), rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(ours.cdf(x), general.cdf(x), rtol=1e-9)
+        np.testing.assert_allclose(ours.mode(), general.mode(), rtol=1e-12)
+    # by mpmath, to 50 digits
+    assert float(InverseGaussian(1, 1).cdf(0.018943118202915752)) == pytest.approx(1.0000000439583748e-12, rel=1e-11)
+    assert float(InverseGaussian(2, 1e6).cdf(1.9802002217577477)) == pytest.approx(1.0000001872011175e-12, rel=1e-11)
+    # a tail of exp(-1600) is held in logs: its slope is the density over the tail
+    far = InverseGaussian(1, 4)
+    step = (far._log_sf(801.0, 1.0, 4.0) - far._log_sf(799.0, 1.0, 4.0)) / 2
+    hazard = np.exp(far._log_prob(800.0, 1.0, 4.0) - far._log_sf(800.0, 1.0, 4.0))
+    assert -step == pytest.approx(hazard, rel=1e-6)
+    assert np.isneginf(far.log_prob([-1.0, 0.0, np.inf])).all()
