@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.special import softmax
 
-from bayeskit.errors import ImproperError
+from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match, term
 from bayeskit.inference.enumeration import Enumeration, enumeration
@@ -103,7 +103,10 @@ class ExactFinite:
         if self.found.conditional.latent.prior.distribution.family == "Bernoulli":
             return Bernoulli(wrap(p[..., 1]))
         if self.found.values[0] != 0:
-            raise ImproperError(f"The marginal of '{name}' has no name. Use sample().")
+            raise RefusedError(
+                f"'{name}' has no exact marginal as a distribution: its values start at {self.found.values[0]}, and "
+                "those of a Categorical at 0. Use sample()."
+            )
         return Categorical(wrap(p, category=True))
 
     def log_evidence(self) -> float:

@@ -28,7 +28,9 @@ def wrapper(problem: Problem, name: str) -> Callable[..., Any]:
         if matrix:
             own, sizes = (*dims, dims[-1] + "_"), (*shape, shape[-1])
         elif category:
-            own, sizes = (*dims, latent.prior.layouts[0][-1]), (*shape, array.shape[-1])
+            layout = latent.prior.layouts[0] if latent.prior.layouts else ()
+            values = layout[-1] if len(layout) > len(latent.prior.plates) else f"{name}_value"
+            own, sizes = (*dims, values), (*shape, array.shape[-1])
         elif array.size != int(np.prod(shape, dtype=int)) and event:
             own, sizes = dims[: len(dims) - event], shape[: len(shape) - event]
         if not own:

@@ -1,4 +1,4 @@
-"""Exact marginals of what is drawn forward: missing entries of exact Gaussian models."""
+"""Exact marginals of what is drawn forward, and of finite latents that are no categories."""
 
 import numpy as np
 import pytest
@@ -52,3 +52,18 @@ def test_a_missing_count_has_no_marginal():
     m.observed("y", bk.Binomial(5, p), dims="obs")
     with pytest.raises(RefusedError, match="'y_missing' has no exact marginal"):
         m.condition({"y": [1.0, np.nan, 3.0]})["y_missing"]
+
+
+def test_a_finite_latent_that_is_no_category():
+    m = bk.Model()
+    k = m.latent("k", bk.DiscreteUniform(0, 10))
+    m.observed("y", bk.Binomial(20, (k + 0.5) / 11))
+    posterior = m.condition({"y": 7})
+    p = (np.arange(11) + 0.5) / 11
+    weights = p**7 * (1 - p) ** 13
+    assert np.isclose(float(posterior["k"].mean()), (weights * np.arange(11)).sum() / weights.sum(), rtol=1e-12)
+    m = bk.Model()
+    k = m.latent("k", bk.DiscreteUniform(2, 10))
+    m.observed("y", bk.Binomial(20, (k + 0.5) / 11))
+    with pytest.raises(RefusedError, match="'k' has no exact marginal as a distribution: its values start at 2"):
+        m.condition({"y": 7})["k"]
