@@ -5,7 +5,7 @@ An A/B/n test with unequal costs
 64,000 customers of a shop got an e-mail on men's merchandise, one on women's merchandise, or none, at random
 (Hillstrom, 2008). The men's e-mail sold most. It also costs most: is it the one to send to a million customers?
 
-The data are real. The costs of a mail and the margin of an order are assumptions of this page, as they differ from shop
+The test is real; the split of its counts by arm is unverified (see the data file). The costs of a mail and the margin of an order are assumptions of this page, as they differ from shop
 to shop; the last figure says how far the decision depends on one of them.
 """
 
