@@ -2,11 +2,11 @@
 An A/B/n test with unequal costs
 ================================
 
-64,000 customers of a shop got an e-mail on men's merchandise, one on women's merchandise, or none, at random
-(Hillstrom, 2008). The men's e-mail sold most. It also costs most: is it the one to send to a million customers?
+Six insecticides, each on twelve plots of a field, and the insects counted that were left (Beall, 1942). Spray C leaves
+the fewest. If it also costs most: is it the one to buy?
 
-The test is real; the split of its counts by arm is unverified (see the data file). The costs of a mail and the margin of an order are assumptions of this page, as they differ from shop
-to shop; the last figure says how far the decision depends on one of them.
+The counts are real. What a spray costs and what an insect eats are assumptions of this page; the last figure says how
+far the decision depends on one of them.
 """
 
 import arviz as az
@@ -17,80 +17,78 @@ import xarray as xr
 
 import bayeskit as bk
 
-MARGIN = 30.0  # dollars of contribution per order; orders were of 116 dollars on average
-COST = {"no e-mail": 0.00, "women's": 0.05, "men's": 0.15}  # dollars per customer; the men's mail bears a discount
-LIST_SIZE = 1_000_000
+DAMAGE = 1.0  # dollars an insect
+COST = {"A": 1.0, "B": 1.0, "C": 4.0, "D": 2.0, "E": 2.5, "F": 1.0}  # dollars a plot
+PLOTS = 10_000  # to be sprayed
 
 # %%
 # Data and model
 # --------------
-# Only the counts matter: each arm has a buying rate, and a flat prior lets the data speak.
+# One row a plot. Each spray has a rate of insects that it leaves; the prior is worth a tenth of a plot.
 
-table = pd.read_csv("data/email_test.csv", comment="#", index_col="arm")
-print(table)
+table = pd.read_csv("data/insect_sprays.csv", comment="#")
+print(table.groupby("spray")["insects"].agg(["count", "sum", "mean"]).round(2))
 
-m = bk.Model(coords={"arm": list(table.index)})
-customers = m.data("customers", dims="arm")
-rate = m.latent("rate", bk.Beta(1, 1), dims="arm")
-m.observed("buyers", bk.Binomial(customers, rate), dims="arm")
-posterior = m.condition({"customers": table["customers"], "buyers": table["buyers"]})
+m = bk.Model()
+spray = m.index("spray", dims="plot")
+rate = m.latent("rate", bk.Gamma(1, 0.1), dims="spray")
+m.observed("insects", bk.Poisson(rate[spray]), dims="plot")
+posterior = m.condition(table)
 
 print("\nWhat was done, and why:")
 print(posterior.explain())
 
 # %%
-# The posterior is exact: a beta distribution per arm, and no draws are needed to describe it.
+# The posterior is exact: a gamma distribution per spray, and no draws are needed to describe it.
 
 exact = posterior["rate"]
-low, high = 1000 * exact.eti(0.89).transpose("ci_bound", "arm")
-columns = {"mean": 1000 * exact.mean(), "sd": 1000 * exact.sd(), "5.5 %": low, "94.5 %": high}
-result = pd.DataFrame(columns, index=table.index)
-print("\nBuyers per thousand customers:")
+low, high = exact.eti(0.89).transpose("ci_bound", "spray")
+columns = {"mean": exact.mean(), "sd": exact.sd(), "5.5 %": low, "94.5 %": high}
+result = pd.DataFrame(columns, index=exact.mean()["spray"].to_index())
+print("\nInsects left on a plot:")
 print(result.round(2))
 
 # %%
 # Draws are for what has no formula, such as pictures and comparisons.
 
 tree = posterior.sample(draws=5000, chains=4, seed=1)
-tree["posterior"]["per_thousand"] = 1000 * tree["posterior"]["rate"]
 shown = {"title": False, "credible_interval": False, "point_estimate": False, "point_estimate_text": False}
-layout = {"cols": ["__variable__"], "aes": {"color": ["arm"]}, "figure_kwargs": {"figsize": (8, 4)}}
-pc = az.plot_dist(tree, var_names="per_thousand", visuals=shown, **layout)
-pc.add_legend("arm", title="arm", bbox_to_anchor=(0.9, 0.87))
-axes = plt.gca()
-axes.set(xlabel="buyers per 1,000 customers", title="Both mails sell, and the men's sells more than the women's")
+layout = {"cols": ["__variable__"], "aes": {"color": ["spray"]}, "figure_kwargs": {"figsize": (8, 4)}}
+pc = az.plot_dist(tree, var_names="rate", visuals=shown, **layout)
+pc.add_legend("spray", title="spray", bbox_to_anchor=(0.9, 0.87))
+plt.gca().set(xlabel="insects left on a plot", title="Sprays C, D and E work; C leaves the fewest insects")
 plt.savefig("01_ab_test.png")
 
 # %%
 # Decision
 # --------
-# The profit per customer is the buying rate times the margin, less the cost of the mail.
+# A plot loses what the insects eat, and what the spray costs.
 
-cost = xr.DataArray(list(COST.values()), dims="arm", coords={"arm": list(COST)})
-decision = bk.decide(tree, utility=lambda post: MARGIN * post["rate"] - cost)
-print("\nProfit in dollars per customer:")
+cost = xr.DataArray(list(COST.values()), dims="spray", coords={"spray": list(COST)})
+decision = bk.decide(tree, loss=lambda post: DAMAGE * post["rate"] + cost)
+print("\nMinus the dollars lost on a plot:")
 print(decision)
 
 # %%
-# The costs of the men's mail at which another decision is right, and what a perfect test would be worth there:
+# The costs of spray C at which another decision is right, and what a perfect test would be worth there:
 
-price = np.round(np.arange(0.05, 0.301, 0.01), 2)
-costs = cost.where(cost["arm"] != "men's", xr.DataArray(price, dims="price", coords={"price": price}))
-by_price = bk.decide(tree, utility=lambda post: MARGIN * post["rate"] - costs, action="arm")
-limit = price[(by_price.best == "men's").to_numpy()].max()
+price = np.round(np.arange(2.05, 6.0, 0.1), 2)
+costs = cost.where(cost["spray"] != "C", xr.DataArray(price, dims="price", coords={"price": price}))
+by_price = bk.decide(tree, loss=lambda post: DAMAGE * post["rate"] + costs, action="spray")
+limit = price[(by_price.best == "C").to_numpy()].max()
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-left.plot(price, by_price.expected_utility.transpose("price", "arm"), label=list(table.index))
-left.set(ylabel="expected profit (dollars per customer)", title=f"The men's mail is worth up to {limit:.2f} dollars")
-left.legend(title="arm")
-right.plot(price, LIST_SIZE * by_price.evpi, color="black")
+close = ["C", "D", "E"]
+left.plot(price, -by_price.expected_utility.sel(spray=close).transpose("price", "spray"), label=close)
+left.set(ylabel="expected loss (dollars a plot)", title=f"Spray C is worth up to {limit:.2f} dollars")
+left.legend(title="spray")
+right.plot(price, PLOTS * by_price.evpi, color="black")
 right.set(ylabel="value of knowing the rates (dollars)", title="Another test pays where the choice is close")
 for panel in (left, right):
-    panel.axvline(COST["men's"], color="0.6", linestyle=":")
-    panel.set(xlabel="cost of a men's mail (dollars per customer)")
+    panel.axvline(COST["C"], color="0.6", linestyle=":")
+    panel.set(xlabel="cost of spray C (dollars a plot)")
 figure.savefig("01_ab_test_decision.png")
 
-best, worth = decision.best.item(), LIST_SIZE * float(decision.evpi)
-print(f"\nDecision: send the {best} e-mail. It stays the best while it costs at most {limit:.2f} dollars a customer.")
-print(f"For {LIST_SIZE:,} customers, knowing the rates exactly would be worth {worth:,.0f} dollars.")
+print(f"\nDecision: buy spray {decision.best.item()}. C would be best if it cost at most {limit:.2f} dollars a plot.")
+print(f"For {PLOTS:,} plots, knowing the rates exactly would be worth {PLOTS * float(decision.evpi):,.0f} dollars.")
 print("Figures: examples/01_ab_test.png, examples/01_ab_test_decision.png")

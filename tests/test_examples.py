@@ -57,27 +57,30 @@ def test_reads_well(script):
 def test_ab_test(tmp_path):
     text = run("01_ab_test.py", tmp_path)
     assert "method: exact" in text
-    arms = {"no e-mail": (122, 21306, 0.0), "women's": (189, 21387, 0.05), "men's": (267, 21307, 0.15)}
-    rates = {arm: stats.beta(y + 1, n - y + 1) for arm, (y, n, _) in arms.items()}
-    exact = text[text.index("Buyers per thousand") :]
+    costs = {"A": 1.0, "B": 1.0, "C": 4.0, "D": 2.0, "E": 2.5, "F": 1.0}
+    totals = {"A": 174, "B": 184, "C": 25, "D": 59, "E": 42, "F": 200}  # of 12 plots each
+    rates = {spray: stats.gamma(1 + total, scale=1 / 12.1) for spray, total in totals.items()}
+    exact = text[text.index("Insects left on a plot") :]
     decided = text[text.index("expected_utility") :]
-    for arm, rate in rates.items():
-        expected = 1000 * np.array([rate.mean(), rate.std(), *rate.ppf([0.055, 0.945])])
-        np.testing.assert_allclose(row(exact, arm), expected, atol=0.0051)
-        mean, mcse, _, _, best, best_mcse = row(decided, arm)
-        close(mean, mcse, 30 * rate.mean() - arms[arm][2], 5)
-        close(best, best_mcse, probability_of_most(arm, arms, rates), 4)
-    assert "Decision: send the men's e-mail" in text and "at most 0.16 dollars" in text  # 0.1608
+    for spray, rate in rates.items():
+        np.testing.assert_allclose(row(exact, spray), [rate.mean(), rate.std(), *rate.ppf([0.055, 0.945])], atol=0.0051)
+        mean, mcse, _, _, best, *best_mcse = row(decided, spray)
+        close(mean, mcse, -rate.mean() - costs[spray], 5)
+        if best_mcse:
+            close(best, *best_mcse, probability_of_least(spray, costs, rates), 4)
+        else:  # never the best among 20,000 draws
+            assert best == 0 and probability_of_least(spray, costs, rates) < 5 / 20_000
+    assert "Decision: buy spray E" in text and "at most 3.85 dollars" in text  # of those tried; the limit is 3.905
 
 
-def probability_of_most(arm, arms, rates):
-    """P(30 rate - cost of an arm exceeds that of the others), by quadrature."""
+def probability_of_least(spray, costs, rates):
+    """P(rate + cost of a spray is below that of the others), by quadrature."""
 
     def density(x):
-        others = [rates[o].cdf(x + (arms[o][2] - arms[arm][2]) / 30) for o in arms if o != arm]
-        return rates[arm].pdf(x) * np.prod(others)
+        others = [rates[o].sf(x + costs[spray] - costs[o]) for o in rates if o != spray]
+        return rates[spray].pdf(x) * np.prod(others)
 
-    lower, upper = rates[arm].ppf([1e-12, 1 - 1e-12])
+    lower, upper = rates[spray].ppf([1e-12, 1 - 1e-12])
     return integrate.quad(density, lower, upper, limit=200)[0]
 
 
