@@ -143,7 +143,7 @@ def test_bioassay(name):
     alpha, beta = np.linspace(-5, 12, 681)[:, None], np.linspace(-5, 60, 1301)
     eta = alpha + beta * x
     log_density = (y * eta - n * np.logaddexp(0, eta)).sum(axis=0)
-    figures = {n: (on_grid(v, log_density), 8) for n, v in (("alpha", alpha), ("beta", beta))}
+    figures = {n: (moments(v, log_density), 8) for n, v in (("alpha", alpha), ("beta", beta))}
     posterior, places = count_models.bda_bioassay(given)
     assert contradictions(posterior.sample(seed=1), places, figures, Run()) == {}
 
@@ -168,7 +168,7 @@ def test_rat_tumors(name):
 
 def on_grid(values, log_density):
     """Moments and quantiles of `values` on a grid of log densities."""
-    weight = np.exp(log_density - log_density.max())
+    values, weight = np.broadcast_to(values, log_density.shape), np.exp(log_density - log_density.max())
     order = np.argsort(values, axis=None)
     cumulative = np.cumsum(weight.ravel()[order])
     levels = {n: np.searchsorted(cumulative, level * cumulative[-1]) for n, level in LEVELS.items()}
