@@ -1,0 +1,40 @@
+"""What every integrated piece answers: the log of its integral given the core, and exact draws given the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from bayeskit.model.problem import Factor
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+
+
+class Piece(Protocol):
+    """Latents that are integrated out given the rest.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The latents it integrates.
+    factors : tuple of Factor
+        What it integrates: the priors of its latents and all their children. No factor belongs to two pieces.
+    reason : str
+        Completes "integrated out: ..." in ``explain``.
+    cost : int
+        Numbers held for every entry of the batch by ``log_marginal``: chunks are made by it.
+    """
+
+    names: tuple[str, ...]
+    factors: tuple[Factor, ...]
+    reason: str
+    cost: int
+
+    def log_marginal(self, env: Environment) -> Array:
+        """Return the log of the integral of its factors over its latents: ``(batch,)``."""
+
+    def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
+        """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
