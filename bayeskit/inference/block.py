@@ -230,12 +230,23 @@ class GaussianBlock:
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Draw the block given the rest: values by name, and the columns about the pilot ``(batch, total)``."""
+        x, _ = self._drawn(env, rng, batch)
+        return self.values(x + self.pilot), x
+
+    def draw_with_density(
+        self, env: Environment, rng: np.random.Generator, batch: int
+    ) -> tuple[dict[str, Array], Array]:
+        """Draw the block given the rest: values by name, and the log density of the draw given it ``(batch,)``."""
+        x, density = self._drawn(env, rng, batch)
+        return self.values(x + self.pilot), density
+
+    def _drawn(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[Array, Array]:
         system, _ = self.factored(env)
         zw = rng.standard_normal((batch, self.layout.groups, self.layout.width))
         zd = rng.standard_normal((batch, self.layout.rest))
         wide, dense = system.solve(zw, zd)
-        x = self.layout.gather(wide, dense)
-        return self.values(x + self.pilot), x
+        squares = (zw * zw).sum(axis=(-2, -1)) + (zd * zd).sum(axis=-1)
+        return self.layout.gather(wide, dense), 0.5 * (system.log_det() - squares - self.total * LOG_2PI)
 
     def log_density(self, env: Environment, x: Array) -> Array:
         """Return the log density of the block given the rest, at columns about the pilot: ``(batch,)``."""

@@ -512,3 +512,16 @@ def test_effects_with_random_slopes_at_tiny_scales():
     cov = 400 * np.eye(30) + 1e6 * X @ X.T
     expected = -0.5 * (data["y"] @ np.linalg.solve(cov, data["y"]) + np.linalg.slogdet(2 * np.pi * cov)[1])
     assert block.log_marginal(tiny)[0] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_draws_come_with_their_density(name):
+    m, data, names = made(name)
+    problem = problem_of(m, data)
+    env = {**problem.env, **prior_state(problem, 3, np.random.default_rng(2), skip=names)}
+    block = GaussianBlock(problem, names)
+    values, density = block.draw_with_density(env, np.random.default_rng(5), 3)
+    again, x = block.draw(env, np.random.default_rng(5), 3)
+    for n in names:
+        np.testing.assert_array_equal(values[n], again[n])
+    np.testing.assert_allclose(density, block.log_density(env, x), rtol=1e-8, atol=1e-8)
