@@ -54,10 +54,20 @@ def _named(text: str) -> str:
 def _headline(plan: Plan) -> str:
     if plan.method == "exact":
         return f"method: exact ({_why_exact(plan)})"
+    if plan.method == "collapsed":
+        return f"method: collapsed ({_why_collapsed(plan)})"
     blocks = len(plan.steps)
     if plan.method == "metropolis" and isinstance(plan.steps[0], MetropolisStep):
         return "method: metropolis (random walk on the unconstrained scale)"
     return f"method: gibbs ({blocks} block{'s' if blocks > 1 else ''} in a sweep)"
+
+
+def _why_collapsed(plan: Plan) -> str:
+    core = {n for c in plan.collapsed for n in c.core}
+    inside = sum(plan.problem.latents[n].size for c in plan.collapsed for n in c.names if n not in core)
+    size = sum(plan.problem.latents[n].size for n in core)
+    numbers = f"{size} number{'s' if size > 1 else ''}"
+    return f"a core of {numbers}; {inside or 'nothing'} integrated out"
 
 
 def _why_exact(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""The log evidence of what is exact."""
+"""The log evidence: exact, by quadrature, or by the weights of proposals in bulk, with its error."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Evidence(float):
 
 
 def log_evidence(plan: Plan) -> Evidence:
-    """Return the log evidence of a plan without sampled latents.
+    """Return the log evidence of a plan without a sweep.
 
     Raises
     ------
     ImproperError
         Where a prior is improper: its constant is arbitrary, and so would the evidence be.
     RefusedError
-        Where some latents are sampled.
+        Where some latents are swept.
     """
     problem = plan.problem
     for name, latent in problem.latents.items():
@@ -40,11 +40,15 @@ def log_evidence(plan: Plan) -> Evidence:
     if plan.steps:
         name = plan.sampled[0]
         raise RefusedError(
-            f"The evidence has no closed form here: '{name}' is sampled ({plan.notes.get(name, 'by a sweep')}). "
-            "This version integrates exactly or not at all."
+            f"The evidence is not known here: '{name}' is sampled in a sweep ({plan.notes.get(name, 'by a sweep')}), "
+            "which says nothing of it."
         )
     total = sum(component.log_evidence() for component in plan.exact)
+    variance = 0.0
+    for collapsed in plan.collapsed:
+        value, se = collapsed.log_evidence()
+        total, variance = total + value, variance + se * se
     for factor in problem.factors:
         if not factor.variables & set(problem.latents):
             total += float(factor.total(problem.env)[0])
-    return Evidence(total)
+    return Evidence(total, variance**0.5)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit.errors import DataError, ImproperError, RefusedError
+from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.explain import explain
 from bayeskit.inference.options import StepOption
 from bayeskit.inference.plan import Plan, make_plan
@@ -91,7 +92,7 @@ class Posterior:
             Retained draws a chain, chains, and tuning sweeps (exact draws need none).
         seed : int, optional
             The same seed gives the same draws.
-        method : {"auto", "exact", "gibbs", "metropolis"}
+        method : {"auto", "exact", "collapsed", "gibbs", "metropolis"}
             Force a rung; what cannot be honoured is refused with the reason.
         steps : mapping, optional
             From a latent to its step: ``{"tau": bk.Slice()}``.
@@ -116,9 +117,11 @@ class Posterior:
         rng, seed_text = make_rng(seed)
         run = run_plan(plan, rng, draws=draws, tune=tune, chains=chains, progress=progress)
         attributes: dict[str, Any] = {"bayeskit_method": plan.method, "seed": seed_text, "explain": explain(plan)}
-        if plan.method == "exact":
+        attributes |= run.extra
+        if not plan.steps:
             try:
-                attributes["log_evidence"] = float(self.log_evidence())
+                evidence = log_evidence(plan)
+                attributes |= {"log_evidence": float(evidence), "log_evidence_se": evidence.se}
             except (ImproperError, RefusedError):
                 pass
         return to_tree(plan, run, rng, include, attributes)
@@ -147,6 +150,12 @@ class Posterior:
         component = plan.component_of(name)
         if component is not None:
             return component.marginal(name, wrap)
+        collapsed = plan.collapsed_of(name)
+        if collapsed is not None:
+            marginal = collapsed.marginal(name, wrap)
+            if isinstance(marginal, Refusal):
+                raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
+            return marginal
         latent = self._problem.latents[name]
         if name in plan.forward and latent.prior.parents <= self._problem.env.keys():
             return _known_prior(self._problem, name)

@@ -1,0 +1,55 @@
+"""What a collapsed component answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from bayeskit.inference.elimination.pieces import Piece
+from bayeskit.model.problem import Factor
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class CollapsedDraws:
+    """Draws of a component.
+
+    Attributes
+    ----------
+    values : mapping
+        Its latents, ``(chains * draws, *dims)``, chain by chain.
+    lp : array
+        The log joint density of its latents and its data, ``(chains * draws,)``.
+    stats : mapping
+        Statistics of the draws, ``(chains, draws)``.
+    figures : mapping
+        Numbers that describe the run: they go to the attributes of the result.
+    """
+
+    values: dict[str, Array]
+    lp: Array
+    stats: dict[str, Array] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+class CollapsedComponent(Protocol):
+    """Connected latents: a core, and pieces that are integrated out given it."""
+
+    names: list[str]
+    core: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+    factors: tuple[Factor, ...]
+    notes: Mapping[str, str]
+
+    def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
+        """Draw all its latents jointly."""
+
+    def log_evidence(self) -> tuple[float, float]:
+        """Return the log of what the component integrates to, and its standard error."""
+
+    def marginal(self, name: str, wrap: Any) -> Any:
+        """Return the marginal of a latent as a distribution, or a ``Refusal``."""

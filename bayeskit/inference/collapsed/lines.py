@@ -1,0 +1,74 @@
+"""A core of one number: integrated by quadrature, drawn independently by the inverse cdf.
+
+A plate of independent one-number cores, one for each cell, is one vectorised quadrature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bayeskit.distributions.transforms import Transform, transform_of
+from bayeskit.errors import ImproperError
+from bayeskit.inference.collapsed.component import CollapsedDraws
+from bayeskit.inference.collapsed.points import piece_notes
+from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.core.line import Line, integrate_line
+from bayeskit.inference.elimination.density import CollapsedDensity
+from bayeskit.inference.elimination.eliminate import Elimination
+from bayeskit.model.problem import Problem
+
+Array = np.ndarray
+
+
+def line_core(problem: Problem, elimination: Elimination) -> LineCore | Refusal:
+    """Return a core of one number, integrated; or why it cannot be."""
+    density = CollapsedDensity(problem, elimination.core, elimination.pieces)
+    (name,) = density.names
+
+    def log_density(u: Array) -> Array:
+        return density(u.reshape(-1, 1)).reshape(u.shape)
+
+    try:
+        line = integrate_line(log_density, np.zeros(1), name=name)
+    except ImproperError as error:
+        if problem.latents[name].prior.distribution.is_proper:
+            return Refusal(str(error))  # tails too heavy for the rule, not improper
+        raise
+    return LineCore(problem, density, line)
+
+
+class LineCore:
+    """A latent of one number, integrated by quadrature, and what is integrated out given it."""
+
+    def __init__(self, problem: Problem, density: CollapsedDensity, line: Line) -> None:
+        self.problem, self.density, self.line = problem, density, line
+        self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
+        held = {n for p in self.pieces for n in p.names} | set(self.core)
+        self.names = [n for n in problem.latents if n in held]
+        self.label = f"core of one number, by quadrature with {len(line.nodes)} nodes (drawn independently)"
+        self.notes = {self.core[0]: self.label, **piece_notes(self.pieces)}
+
+    @property
+    def transform(self) -> Transform:
+        """From the core's own scale to the unconstrained one."""
+        prior = self.problem.latents[self.core[0]].prior
+        return transform_of(prior.distribution, *prior.parameter_arrays(self.problem.env))
+
+    def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
+        """Draw the core by its inverse cdf, and the rest given it: independent draws."""
+        u = self.line.sample(rng, chains * draws)
+        values, jacobian = self.density.scale.unpack(u, self.problem.env)
+        lp = (self.line.log_density(u) + self.line.log_mass)[:, 0] - jacobian
+        drawn, log_density = self.density.draw_pieces(values, rng)
+        return CollapsedDraws(values | drawn, lp + log_density)
+
+    def log_evidence(self) -> tuple[float, float]:
+        """Return the log of the integral, and the error of the rule."""
+        return float(self.line.log_mass.sum()), float(self.line.error.sum())
+
+    def marginal(self, name: str, wrap: Callable[..., Any]) -> Any:
+        """Return the core's density, or for what is integrated out the mixture over the nodes."""
+        return Refusal("not yet")
