@@ -54,8 +54,8 @@ def _named(text: str) -> str:
 def _headline(plan: Plan) -> str:
     if plan.method == "exact":
         return f"method: exact ({_why_exact(plan)})"
-    if plan.method == "collapsed":
-        return f"method: collapsed ({_why_collapsed(plan)})"
+    if plan.method in ("collapsed", "laplace"):
+        return f"method: {plan.method} ({_why_collapsed(plan)})"
     blocks = len(plan.steps)
     if plan.method == "metropolis" and isinstance(plan.steps[0], MetropolisStep):
         return "method: metropolis (random walk on the unconstrained scale)"

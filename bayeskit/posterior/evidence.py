@@ -20,8 +20,21 @@ class Evidence(float):
         return number
 
 
-def log_evidence(plan: Plan) -> Evidence:
+def improper_latents(plan: Plan) -> dict[str, str]:
+    """Return the latents whose priors have an arbitrary constant, with what they are."""
+    latents = plan.problem.latents.items()
+    return {n: repr(e.prior.distribution) for n, e in latents if not e.prior.distribution.is_proper}
+
+
+def log_evidence(plan: Plan, *, improper: bool = False) -> Evidence:
     """Return the log evidence of a plan without a sweep.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was decided about every latent.
+    improper : bool
+        Whether improper priors are let pass, of density one (or that of the bare kernel): for ratios of evidences.
 
     Raises
     ------
@@ -31,11 +44,11 @@ def log_evidence(plan: Plan) -> Evidence:
         Where some latents are swept.
     """
     problem = plan.problem
-    for name, latent in problem.latents.items():
-        if not latent.prior.distribution.is_proper and name not in plan.forward:
+    for name, prior in improper_latents(plan).items():
+        if not improper:
             raise ImproperError(
-                f"The model has no evidence: the prior {latent.prior.distribution} of '{name}' is improper, so its "
-                "constant is arbitrary. Use a proper prior."
+                f"The model has no evidence: the prior {prior} of '{name}' is improper, so its constant is arbitrary. "
+                "Use a proper prior; between two models that share it, bk.bayes_factor is defined."
             )
     if plan.steps:
         name = plan.sampled[0]

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from bayeskit.distributions import Distribution
     from bayeskit.model import Model
+    from bayeskit.posterior.laplace import Laplace
+    from bayeskit.posterior.mode import Mode
 
 Array = np.ndarray
 
@@ -172,6 +174,51 @@ class Posterior:
     def log_evidence(self) -> Evidence:
         """Return the log density of the data, all latents integrated out: a float with ``.se``, 0 where exact."""
         return log_evidence(self._plan)
+
+    def mode(self, scale: str = "natural") -> Mode:
+        """Return the highest point of the joint posterior density (maximum a posteriori), with its curvature.
+
+        Parameters
+        ----------
+        scale : {"natural", "unconstrained"}
+            Of which density: that of the latents as they were declared, or on the scale on which positive numbers are
+            logs and shares log odds. The two have different modes.
+
+        Returns
+        -------
+        Mode
+            ``values``, ``log_density``, ``scale`` and ``covariance``.
+
+        Raises
+        ------
+        RefusedError
+            Where a latent is discrete, or the density has no highest point: in hierarchies it often rises without end
+            as a scale goes to zero.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Binomial(10, m.latent("p", bk.Beta(2, 2))))
+        >>> mode = m.condition({"y": 7}).mode()
+        >>> round(float(mode.values["p"]), 6), round(float(mode.covariance[0, 0]) ** 0.5, 4)
+        (0.666667, 0.1361)
+        """
+        from bayeskit.posterior.mode import find_mode
+
+        return find_mode(self._problem, scale)
+
+    def laplace(self) -> Laplace:
+        """Return Laplace's approximation: cores normal about their modes, the rest exact given them.
+
+        Returns
+        -------
+        Laplace
+            ``log_evidence``, ``sample(draws, chains=, seed=)`` and ``explain()``.
+        """
+        from bayeskit.posterior.laplace import Laplace
+
+        return Laplace(self._problem)
 
     def log_prob(self, values: Any) -> xr.DataArray:
         """Return the joint posterior log density of all latents at some values.

@@ -8,7 +8,10 @@ from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.collapsed.lines import line_core
 from bayeskit.inference.collapsed.points import bulk_core
 from bayeskit.inference.conjugacy import Refusal
-from bayeskit.inference.elimination.eliminate import MOST_CORE, eliminate
+from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminate
+from bayeskit.inference.elimination.gaussian import GaussianPiece
+from bayeskit.inference.propriety import check_scale
+from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.model.problem import Problem
 
 
@@ -25,6 +28,7 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
     found = eliminate(problem, names)
     if isinstance(found, Refusal):
         return found
+    _check_scales(problem, found)
     if not found.core:
         return Refusal("nothing is left to sample")
     if found.size == 1:
@@ -33,3 +37,13 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
         core = ", ".join(f"'{n}'" for n in found.core)
         return Refusal(f"the core ({core}) has {found.size} numbers, and proposals in bulk are for {MOST_CORE} at most")
     return bulk_core(problem, found)
+
+
+def _check_scales(problem: Problem, found: Elimination) -> None:
+    """Refuse improper priors on scales that the data cannot mend: no proposal would tell."""
+    improper = [n for n in found.core if not problem.latents[n].prior.distribution.is_proper]
+    for name in improper:
+        for piece in found.pieces:
+            scale = block_scale(problem, name, piece.block) if isinstance(piece, GaussianPiece) else None
+            if isinstance(scale, BlockScale):
+                check_scale(scale, piece.block)

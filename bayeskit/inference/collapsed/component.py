@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from bayeskit.inference.elimination.pieces import Piece
-from bayeskit.model.problem import Factor
+from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
 
@@ -53,3 +53,14 @@ class CollapsedComponent(Protocol):
 
     def marginal(self, name: str, wrap: Any) -> Any:
         """Return the marginal of a latent as a distribution, or a ``Refusal``."""
+
+
+def held_names(problem: Problem, core: Sequence[str], pieces: Sequence[Piece]) -> list[str]:
+    """Return the latents of a component, in the order they were declared."""
+    held = {n for p in pieces for n in p.names} | set(core)
+    return [n for n in problem.latents if n in held]
+
+
+def piece_notes(pieces: Sequence[Piece]) -> dict[str, str]:
+    """Return what ``explain`` says of latents that are integrated out."""
+    return {n: f"integrated out, and drawn exactly given the core; {p.reason}" for p in pieces for n in p.names}

@@ -12,8 +12,7 @@ import numpy as np
 
 from bayeskit.distributions.transforms import Transform, transform_of
 from bayeskit.errors import ImproperError
-from bayeskit.inference.collapsed.component import CollapsedDraws
-from bayeskit.inference.collapsed.points import piece_notes
+from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.line import Line, integrate_line
 from bayeskit.inference.elimination.density import CollapsedDensity
@@ -46,8 +45,7 @@ class LineCore:
     def __init__(self, problem: Problem, density: CollapsedDensity, line: Line) -> None:
         self.problem, self.density, self.line = problem, density, line
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
-        held = {n for p in self.pieces for n in p.names} | set(self.core)
-        self.names = [n for n in problem.latents if n in held]
+        self.names = held_names(problem, self.core, self.pieces)
         self.label = f"core of one number, by quadrature with {len(line.nodes)} nodes (drawn independently)"
         self.notes = {self.core[0]: self.label, **piece_notes(self.pieces)}
 

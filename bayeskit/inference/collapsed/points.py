@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bayeskit.inference.collapsed.component import CollapsedDraws
+from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
+from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.bulk import Prepared, prepare, run
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import Elimination
-from bayeskit.inference.initial import dispersed
 from bayeskit.model.problem import Problem
 
 Array = np.ndarray
-_SEED = 20261122  # the proposal is part of the plan: it is the same whenever the plan is made
-_STARTS = 8  # starts of every kind
 
 
 def bulk_core(problem: Problem, elimination: Elimination) -> BulkCore | Refusal:
     """Return a core with its fitted proposal, or why it is too poor to be used."""
     density = CollapsedDensity(problem, elimination.core, elimination.pieces)
-    starts = _starts(problem, density)
+    starts = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
     prepared = prepare(density, starts)
@@ -32,34 +29,20 @@ def bulk_core(problem: Problem, elimination: Elimination) -> BulkCore | Refusal:
     return BulkCore(problem, density, prepared)
 
 
-def _starts(problem: Problem, density: CollapsedDensity) -> Array:
-    """Return points dispersed over the priors, on the unconstrained scale, where the density is positive."""
-    rng = np.random.default_rng(_SEED)
-    points = []
-    with np.errstate(all="ignore"):
-        for state in dispersed(problem, density.names, rng, _STARTS):
-            points.append(density.scale.pack({**problem.env, **state}))
-        u = np.concatenate(points)
-        u = u[np.isfinite(u).all(axis=1)]
-    return u[np.isfinite(density(u))]
-
-
 class BulkCore:
     """Latents of which a small core is proposed in bulk, and the rest drawn exactly given it."""
 
     def __init__(self, problem: Problem, density: CollapsedDensity, prepared: Prepared) -> None:
         self.problem, self.density, self.prepared = problem, density, prepared
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
-        held = {n for p in self.pieces for n in p.names} | set(self.core)
-        self.names = [n for n in problem.latents if n in held]
+        self.names = held_names(problem, self.core, self.pieces)
         size = len(prepared.proposal.means[0])
         numbers = f"{size} numbers" if size > 1 else "one number"
         self.label = (
             f"core of {numbers}, sampled by independence Metropolis-Hastings proposed in bulk; "
             f"expected acceptance {prepared.acceptance:.2f}, Pareto k {prepared.pareto_k:.2f}"
         )
-        self.notes = dict.fromkeys(self.core, self.label)
-        self.notes |= piece_notes(self.pieces)
+        self.notes = dict.fromkeys(self.core, self.label) | piece_notes(self.pieces)
 
     def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
         """Propose the core in bulk, accept or reject chain by chain, and draw the rest given it."""
@@ -83,8 +66,3 @@ class BulkCore:
     def marginal(self, name: str, wrap: Any) -> Refusal:
         """Refuse: the core is known by draws."""
         return Refusal(f"its core {', '.join(repr(n) for n in self.core)} is sampled")
-
-
-def piece_notes(pieces: Sequence[Any]) -> dict[str, str]:
-    """Return what ``explain`` says of latents that are integrated out."""
-    return {n: f"integrated out, and drawn exactly given the core; {p.reason}" for p in pieces for n in p.names}
