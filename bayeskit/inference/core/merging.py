@@ -1,0 +1,67 @@
+"""Rows that are equal, found by hashing; a sample says first whether there are enough of them to be worth it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+_SAMPLE = 4096
+_WORTH = 0.7  # rows are merged where so much of them is left, or less
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: products with it are spread well (Knuth, vol. 3)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Which rows are equal.
+
+    Attributes
+    ----------
+    first : array (groups,)
+        One row of every group.
+    group : array (rows,)
+        The group of every row.
+    """
+
+    first: Array
+    group: Array
+
+    def sum(self, values: Array) -> Array:
+        """Return the sums by group of values ``(rows,)``."""
+        return np.bincount(self.group, values, len(self.first))
+
+
+def merge_equal(rows: Array) -> Merged | None:
+    """Return the groups of equal rows ``(rows, columns)``, or None where merging would save little.
+
+    Notes
+    -----
+    Of many rows a sample of m is hashed first. With K distinct rows equally often it holds about m^2 / 2K repetitions
+    (the birthday problem), which tells K from the number of rows as long as that is below some 1e8.
+    """
+    n = len(rows)
+    if n > 8 * _SAMPLE:
+        sample = np.random.default_rng(0).choice(n, _SAMPLE, replace=False)
+        repeated = _SAMPLE - len(np.unique(_hash(rows[sample])))
+        if repeated < 0.5 * _SAMPLE**2 / (_WORTH * n):
+            return None
+    _, first, group = np.unique(_hash(rows), return_index=True, return_inverse=True)
+    if len(first) > _WORTH * n:
+        return None
+    for column in rows.T:
+        if not np.array_equal(column[first][group], column):  # two rows of one hash: as good as never
+            _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+            break
+    return Merged(first, group.reshape(-1))
+
+
+def _hash(rows: Array) -> Array:
+    """Return a number for every row, the same for rows that are equal."""
+    result = np.zeros(len(rows), dtype=np.uint64)
+    for column in rows.T:
+        bits = (column + 0.0).view(np.uint64)  # -0.0 becomes 0.0
+        result = (result ^ bits ^ (bits >> np.uint64(32))) * _ODD
+        result ^= result >> np.uint64(29)
+    return result
