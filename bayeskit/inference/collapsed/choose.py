@@ -8,11 +8,14 @@ from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.collapsed.lines import line_core
 from bayeskit.inference.collapsed.points import bulk_core
 from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminate
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.propriety import check_scale
 from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.model.problem import Problem
+
+MOST_CONCAVE = 60  # numbers of a core that is a log-concave regression: its density is near normal
 
 
 def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComponent | Refusal:
@@ -33,10 +36,17 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
         return Refusal("nothing is left to sample")
     if found.size == 1:
         return line_core(problem, found)
-    if found.size > MOST_CORE:
-        core = ", ".join(f"'{n}'" for n in found.core)
-        return Refusal(f"the core ({core}) has {found.size} numbers, and proposals in bulk are for {MOST_CORE} at most")
-    return bulk_core(problem, found)
+    if found.size > MOST_CONCAVE:
+        return _too_large(found, MOST_CORE)
+    density = CollapsedDensity(problem, found.core, found.pieces)
+    if found.size > MOST_CORE and density.newton is None:
+        return _too_large(found, MOST_CORE)
+    return bulk_core(problem, density)
+
+
+def _too_large(found: Elimination, most: int) -> Refusal:
+    core = ", ".join(f"'{n}'" for n in found.core)
+    return Refusal(f"the core ({core}) has {found.size} numbers, and proposals in bulk are for {most} at most")
 
 
 def _check_scales(problem: Problem, found: Elimination) -> None:

@@ -11,19 +11,17 @@ from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.bulk import Prepared, prepare, run
 from bayeskit.inference.elimination.density import CollapsedDensity
-from bayeskit.inference.elimination.eliminate import Elimination
 from bayeskit.model.problem import Problem
 
 Array = np.ndarray
 
 
-def bulk_core(problem: Problem, elimination: Elimination) -> BulkCore | Refusal:
+def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal:
     """Return a core with its fitted proposal, or why it is too poor to be used."""
-    density = CollapsedDensity(problem, elimination.core, elimination.pieces)
     starts = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
-    prepared = prepare(density, starts)
+    prepared = prepare(density, starts, newton=density.newton)
     if not prepared.ok:
         return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
     return BulkCore(problem, density, prepared)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
+from bayeskit.inference.core.linear_rows import linear_rows
+from bayeskit.inference.core.newton import Newton, newton_of
 from bayeskit.inference.elimination.pieces import Piece
 from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.problem import Factor, Problem
@@ -29,10 +32,21 @@ class CollapsedDensity:
         absorbed = {id(f) for p in pieces for f in p.factors}
         self.own = tuple(f for f in problem.factors_of(names) if id(f) not in absorbed)
         self.priors = tuple(f for f in self.own if any(problem.latents[n].prior is f for n in self.names))
-        self.rows = tuple(f for f in self.own if all(f is not p for p in self.priors))
+        rest = [f for f in self.own if all(f is not p for p in self.priors)]
+        read = [linear_rows(problem, f, self.names) for f in rest]
+        self.regressions = tuple(r for r in read if r is not None)
+        self.rows = tuple(f for f, r in zip(rest, read, strict=True) if r is None)
         self.has_terms = any(problem.terms_of(n) for n in self.names)
-        sizes = [3 * int(np.prod(f.shape, dtype=int)) for f in self.own]
+        sizes = [3 * int(np.prod(f.shape, dtype=int)) for f in (*self.priors, *self.rows)]
+        sizes += [4 * r.size for r in self.regressions]  # which keep to blocks of their own
         self.cost = max(1, sum(sizes) + sum(p.cost for p in pieces))
+
+    @cached_property
+    def newton(self) -> Newton | None:
+        """Gradient and Hessian at a point, where the core is nothing but log-concave regressions and normal priors."""
+        if self.pieces or not self.regressions:
+            return None
+        return newton_of(self.problem, self.names, self.regressions)
 
     @property
     def factors(self) -> tuple[Factor, ...]:
@@ -70,8 +84,8 @@ class CollapsedDensity:
     def below(self, env: Environment) -> Array:
         """Return what rows, pieces and terms add at values of the core: ``(batch,)``."""
         total: Array = np.zeros(len(env[self.names[0]]))
-        for factor in self.rows:
-            total = total + factor.total(env)
+        for term in (*self.rows, *self.regressions):
+            total = total + term.total(env)
         for piece in self.pieces:
             total = total + piece.log_marginal(env)
         if self.has_terms:
