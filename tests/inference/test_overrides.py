@@ -59,7 +59,9 @@ METHODS = [
     (beta_binomial, "exact", "exact"),
     (beta_binomial, "gibbs", "gibbs"),
     (beta_binomial, "metropolis", "metropolis"),
-    (hierarchy, "auto", "gibbs"),
+    (hierarchy, "auto", "collapsed"),
+    (hierarchy, "collapsed", "collapsed"),
+    (logistic, "auto", "collapsed"),
     (hierarchy, "gibbs", "gibbs"),
     (hierarchy, "metropolis", "metropolis"),
     (mixture, "auto", "gibbs"),
@@ -81,7 +83,7 @@ def test_a_method_is_honoured(model, method, done):
 
 
 METHODS_REFUSED = [
-    (beta_binomial, "collapsed", "method='collapsed' cannot be honoured"),
+    (mixture, "collapsed", "method='collapsed' cannot be honoured: 'z' is discrete, and is not integrated out"),
     (beta_binomial, "nuts", "method must be one of auto, exact, collapsed, gibbs, metropolis. Got 'nuts'"),
     (hierarchy, "exact", "method='exact' cannot be honoured: 'tau' lies above the data"),
     (mixture, "exact", "method='exact' cannot be honoured: 'w', 'mu', 'z' depend on each other"),
