@@ -166,14 +166,14 @@ def test_the_evidence_of_two_numbers():
     """Pumps: the rates are integrated out, and the two numbers above them by a rule of quadrature."""
 
     def log_joint(log_a, log_b):
-        a, b = np.exp(log_a), np.exp(log_b)
+        a, b = np.exp(log_a)[..., None], np.exp(log_b)[..., None]
         logs = a * np.log(b) - (a + FAILURES) * np.log(b + HOURS) + gammaln(a + FAILURES) - gammaln(a)
-        logs = np.sum(logs + FAILURES * np.log(HOURS) - gammaln(FAILURES + 1))
-        return logs + stats.expon.logpdf(a) + stats.gamma(0.1).logpdf(b) + log_a + log_b
+        logs = np.sum(logs + FAILURES * np.log(HOURS) - gammaln(FAILURES + 1), axis=-1)
+        return logs + stats.expon.logpdf(a[..., 0]) + stats.gamma(0.1).logpdf(b[..., 0]) + log_a + log_b
 
     nodes, weights = np.polynomial.legendre.leggauss(80)
     first, second = (-3.5 + 5.5 * (nodes + 1) / 2), (-6 + 9.5 * (nodes + 1) / 2)
-    table = np.array([[log_joint(s, t) for t in second] for s in first])
+    table = log_joint(first[:, None], second)
     total = np.log(weights @ np.exp(table - table.max()) @ weights * 5.5 * 9.5 / 4) + table.max()
     posterior = pumps()
     evidence = posterior.log_evidence()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
+from bayeskit.errors import SamplingWarning
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
 from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
@@ -34,7 +36,7 @@ class BulkCore:
         self.problem, self.density, self.prepared = problem, density, prepared
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
         self.names = held_names(problem, self.core, self.pieces)
-        size = len(prepared.proposal.means[0])
+        size = prepared.vectors.shape[1]
         numbers = f"{size} numbers" if size > 1 else "one number"
         self.label = (
             f"core of {numbers}, sampled by independence Metropolis-Hastings proposed in bulk; "
@@ -49,12 +51,18 @@ class BulkCore:
         values, jacobian = self.density.scale.unpack(u, self.problem.env)
         lp = result.log_density.reshape(-1) - jacobian
         drawn, log_density = self.density.draw_pieces(values, rng)
+        judge = result if chains * draws >= len(self.prepared.log_weights) else self.prepared
         figures = {
             "acceptance_rate": float(result.accepted.mean()),
-            "pareto_k": float(result.pareto_k),
-            "log_evidence_core": float(result.log_evidence),
-            "log_evidence_core_se": float(result.log_evidence_se),
+            "pareto_k": float(judge.pareto_k),
         }
+        if not judge.ok:
+            names = ", ".join(f"'{n}'" for n in self.core)
+            warnings.warn(
+                f"The draws of {names} may be poor: {judge.reason}. Compare with method='gibbs'.",
+                SamplingWarning,
+                stacklevel=2,
+            )
         return CollapsedDraws(values | drawn, lp + log_density, {"accepted": result.accepted}, figures)
 
     def log_evidence(self) -> tuple[float, float]:
