@@ -117,6 +117,7 @@ class Contribution:
         part = np.asarray(part, dtype=float)
         keep = part.ndim - 1 - len(frame) if self.rule.form == "matrix" else 0
         part = np.broadcast_to(part, (part.shape[0] if part.ndim else 1, *shape, *part.shape[part.ndim - keep :]))
+        part = self.factor.weighed(part)
         return pull_back(part, frame, positions, sizes, keep)
 
     def base(self, env: Environment) -> Array:
@@ -125,7 +126,7 @@ class Contribution:
         base = np.asarray(self.rule.base(value, others, coefficient))
         if self.rule.form == "linear" and self.rule.child == "LogNormal":
             base = base - np.log(self.factor.value_array(env))  # the row is that of log y
-        base = np.broadcast_to(base, (base.shape[0], *self.factor.shape))
+        base = self.factor.weighed(np.broadcast_to(base, (base.shape[0], *self.factor.shape)))
         return base.reshape(base.shape[0], -1).sum(axis=1)
 
 

@@ -238,18 +238,22 @@ class _Binder:
         whole = self._factor(local, statement, Constant(array, statement.dims))
         check_parameters(whole, self.env, local)
         check_support(whole, self.env, open_, local.labels)
+        known: Factor | None
         if open_.any():
-            self._place_partly(local, statement, whole, array, open_)
+            known = self._place_partly(local, statement, whole, array, open_)
         else:
             if statement.distribution.discrete and array.dtype.kind == "f":
                 array = array.astype(np.int64)
                 whole = self._factor(local, statement, Constant(array, statement.dims))
             self._bind_name(local, statement.name, array)
             self.factors.append(whole)
-        self.observations.append(Observation(statement.name, whole, array, open_))
+            known = whole
+        self.observations.append(Observation(statement.name, whole, array, open_, known))
 
-    def _place_partly(self, local: Batch, statement: RandomVariable, whole: Factor, array: Array, open_: Array) -> None:
-        """Split an observation with missing entries into its known cells and a latent for the open ones."""
+    def _place_partly(
+        self, local: Batch, statement: RandomVariable, whole: Factor, array: Array, open_: Array
+    ) -> Factor | None:
+        """Split an observation with missing entries into its known cells, which are returned, and a latent."""
         split = split_missing(local, statement, whole, array, open_, self.model)
         self.factors += split.factors
         self.latents[split.latent.name] = split.latent
@@ -258,6 +262,7 @@ class _Binder:
         local.names[statement.name] = split.completed
         if local.number == 0:
             self.whole.names[statement.name] = split.completed
+        return split.factors[0] if len(split.factors) > 1 else None
 
     # ---- derived quantities and terms ---------------------------------------------------------------------------
     def _expressions(self) -> tuple[dict[str, Expression], dict[str, Expression]]:

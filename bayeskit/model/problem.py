@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Factor:
         Parameters as expressions, and the dims each is laid along.
     sizes : mapping
         Sizes of the dims of this factor (those of data alone differ between batches of data).
+    weight : array, optional
+        How often each cell occurs, laid along the plates: rows that are alike are one cell.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Factor:
     plates: tuple[str, ...]
     event: tuple[str, ...]
     sizes: Mapping[str, int]
+    weight: Array | None = None
 
     @cached_property
     def _aligners(self) -> tuple[Callable[[Array], Array], ...]:
@@ -85,9 +88,22 @@ class Factor:
         return self._value_aligner(self.value.evaluate(env))
 
     def log_prob(self, env: Environment) -> Array:
-        """Return the log density of every cell: ``(batch, *plates)``."""
+        """Return the log density of every cell, as often as it occurs: ``(batch, *plates)``."""
         result = self.distribution._log_prob(self.value_array(env), *self.parameter_arrays(env))
-        return result if result.shape[1:] == self.shape else np.broadcast_to(result, (result.shape[0], *self.shape))
+        if result.shape[1:] != self.shape:
+            result = np.broadcast_to(result, (result.shape[0], *self.shape))
+        return self.weighed(result)
+
+    def weighed(self, cells: Array) -> Array:
+        """Return what cells ``(batch, *plates, ...)`` hold, as often as they occur; nothing for those that never do."""
+        if self.weight is None:
+            return cells
+        weight = self.weight.reshape(self.shape + (1,) * (cells.ndim - 1 - len(self.plates)))
+        return (np.where(weight > 0, cells, 0.0) if self._has_empty else cells) * weight
+
+    @cached_property
+    def _has_empty(self) -> bool:
+        return self.weight is not None and not bool(self.weight.all())
 
     def total(self, env: Environment) -> Array:
         """Return the log density summed over the plates: ``(batch,)``."""
@@ -116,12 +132,29 @@ class Latent:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What was observed of one variable in one batch of data, for export and prediction."""
+    """What was observed of one variable in one batch of data, row by row: for export and prediction.
+
+    Attributes
+    ----------
+    name : str
+        The variable.
+    factor : Factor
+        Its distribution over all cells.
+    values, is_missing : array
+        What was observed, and where nothing was.
+    known : Factor or None
+        The term of the joint density that the observed cells are: ``factor`` itself where nothing is missing; None
+        where everything is, or vectors are known in part.
+    kept : dict
+        What was found out about the rows of this batch, for its next binding with further batches.
+    """
 
     name: str
     factor: Factor
     values: Array
     is_missing: Array
+    known: Factor | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

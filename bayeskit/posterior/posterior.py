@@ -24,6 +24,7 @@ from bayeskit.posterior.forward import exact_forward
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.predictive import predict
 from bayeskit.posterior.tree import GROUPS, to_tree
+from bayeskit.statistics.reduction import reduce_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ class Posterior:
     def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]]) -> None:
         self.model = model
         self._batches = tuple(batches)
-        self._problem: Problem = bind(model, self._batches)
+        self._problem: Problem = reduce_rows(bind(model, self._batches))
 
     @cached_property
     def _plan(self) -> Plan:

@@ -84,10 +84,9 @@ def derived_draws(problem: Problem, draws: Mapping[str, Array]) -> Group:
 
 
 def _likelihood_factors(problem: Problem) -> list[Factor]:
-    """Return the factors of observed cells, batch by batch."""
-    known, random = set(problem.latents), problem.model.random
-    observed = [f for f in problem.factors if f.name in random and random[f.name].observed]
-    return [f for f in observed if not f.value.variables & known]
+    """Return the factors of observed cells row by row, batch by batch."""
+    random = problem.model.random
+    return [o.known for o in problem.observations if o.known is not None and random[o.name].observed]
 
 
 def log_likelihood(problem: Problem, draws: Mapping[str, Array], grown: dict[str, Array]) -> Group:

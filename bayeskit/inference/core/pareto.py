@@ -1,0 +1,108 @@
+"""What importance weights tell: how heavy their tail is, the evidence, and the acceptance of independence proposals.
+
+All functions take the logarithms of the weights :math:`w_i = \\tilde\\pi(u_i) / q(u_i)` of draws :math:`u_i` from a
+proposal :math:`q`; :math:`-\\infty` is allowed, :math:`w` need not be normalised.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+Array = np.ndarray
+
+# Below this many weights in the tail a generalised Pareto distribution cannot be fitted.
+SMALLEST_TAIL = 5
+
+
+def scaled(log_weights: Array) -> tuple[Array, float]:
+    """Return the weights over their largest, and the log of that one: ``-inf`` (with zeros) where all are zero."""
+    largest = float(np.max(log_weights, initial=-np.inf))
+    if largest == -np.inf:
+        return np.zeros(len(log_weights)), largest
+    return np.exp(log_weights - largest), largest
+
+
+def evidence(log_weights: Array) -> tuple[float, float]:
+    r"""Return the log of the mean weight, and its Monte Carlo standard error.
+
+    The mean weight is an unbiased estimate of :math:`Z = \int \tilde\pi`; by the delta method the standard error of its
+    logarithm is the coefficient of variation of the mean,
+    :math:`\operatorname{sd}(w) / (\bar w \sqrt n)`.
+    """
+    weights, largest = scaled(log_weights)
+    if largest == -np.inf:
+        return -np.inf, np.inf
+    mean = float(weights.mean())
+    error = float(weights.std(ddof=1)) / (mean * math.sqrt(len(weights))) if len(weights) > 1 else np.inf
+    return largest + math.log(mean), error
+
+
+def effective_fraction(log_weights: Array) -> float:
+    r"""Return :math:`(\sum w)^2 / (n \sum w^2)`, the effective sample size of the weights over their number."""
+    weights, largest = scaled(log_weights)
+    if largest == -np.inf:
+        return 0.0
+    return float(weights.sum() ** 2 / (weights @ weights)) / len(weights)
+
+
+def acceptance(log_weights: Array) -> float:
+    r"""Return the acceptance that independence Metropolis-Hastings is to expect of these proposals.
+
+    In equilibrium the current point has density :math:`\pi \propto w q` and the next is proposed from :math:`q`, so that
+    (Tierney 1994, section 2.3.3)
+
+    .. math:: \operatorname{E} \min(1, w'/w) = \sum_i W_i \frac{1}{n - 1} \sum_{j \ne i} \min(1, w_j / w_i)
+              = \frac{2}{n - 1} \sum_{k=1}^n (n - k) W_{(k)},
+
+    where :math:`W_i = w_i / \sum w` and :math:`W_{(1)} \le \dots \le W_{(n)}`: one sort, not all pairs.
+    """
+    weights, largest = scaled(log_weights)
+    n = len(weights)
+    if largest == -np.inf or n < 2:
+        return 0.0
+    weights.sort()
+    return float(2 * (np.arange(n - 1, -1, -1) @ weights) / ((n - 1) * weights.sum()))
+
+
+def pareto_k(log_weights: Array) -> float:
+    r"""Return the shape :math:`\hat k` of a generalised Pareto distribution fitted to the largest weights.
+
+    The weights have :math:`1/k` moments: above 0.5 their variance is infinite, above 0.7 no practical number of draws
+    makes their mean reliable (Vehtari, Simpson, Gelman, Yao, Gabry 2024, JMLR 25(72)). As there, the tail is the
+    :math:`\min(n/5, 3\sqrt n)` largest, and the estimate is drawn towards 0.5 as if by ten more observations.
+
+    Returns
+    -------
+    float
+        ``inf`` where too few weights are positive for a fit; ``-inf`` where the largest are all equal.
+    """
+    weights, _ = scaled(log_weights)
+    n = len(weights)
+    tail = math.ceil(min(n / 5, 3 * math.sqrt(n)))
+    if tail < SMALLEST_TAIL or np.count_nonzero(weights) <= tail:
+        return np.inf
+    weights.sort()
+    excess = weights[-tail:] - weights[-tail - 1]
+    if excess[-1] <= 1e-12 * weights[-1]:  # all alike but for rounding
+        return -np.inf
+    return (tail * _pareto_shape(np.maximum(excess, 1e-300)) + 10 * 0.5) / (tail + 10)
+
+
+def _pareto_shape(excess: Array) -> float:
+    r"""Shape of a generalised Pareto distribution, from sorted positive excesses over its origin.
+
+    Zhang and Stephens (2009, Technometrics 51): with :math:`\theta = k / \sigma`, the profile likelihood is
+    :math:`n (\log(-\theta / k(\theta)) - k(\theta) - 1)`, with :math:`k(\theta) = \operatorname{mean} \log(1 - \theta x)`
+    in their sign; its mean over a grid of quantiles of a prior that the data scale replaces the maximum.
+    """
+    n = len(excess)
+    grid = 30 + int(math.sqrt(n))
+    quartile = excess[int(n / 4 + 0.5) - 1]
+    theta = 1 / excess[-1] + (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile)
+    shape = np.log1p(-theta[:, None] * excess).mean(axis=1)
+    profile = n * (np.log(-theta / shape) - shape - 1)
+    weights = np.exp(profile - profile.max())
+    best = float(weights @ theta / weights.sum())
+    return float(np.log1p(-best * excess).mean())
