@@ -191,6 +191,8 @@ def _poisson(design: Array, y: Array) -> Sums:
     linear[-1] += saturated(y[large][None]).sum()
     if large.any():
         design, y = design[~large], y[~large]
+    if not len(design):
+        return Sums(tuple(parts), linear)
     linear += y @ design
     linear[-1] -= gammaln(y + 1.0).sum()
     merged = merge_equal(design[:, :-1])
@@ -199,9 +201,7 @@ def _poisson(design: Array, y: Array) -> Sums:
         np.maximum.at(top, merged.group, design[:, -1])
         exposure = merged.sum(np.exp(design[:, -1] - top[merged.group]))
         design = np.concatenate([design[merged.first, :-1], (top + np.log(exposure))[:, None]], axis=1)
-    if len(design):
-        parts.append(Part(design[None], Exponential()))
-    return Sums(tuple(parts), linear)
+    return Sums((*parts, Part(design[None], Exponential())), linear)
 
 
 def _choices(design: Array, counts: Array, kind: str, *, coefficient: bool) -> Sums:
@@ -215,6 +215,8 @@ def _choices(design: Array, counts: Array, kind: str, *, coefficient: bool) -> S
         parts.append(_large(design[large], counts[:, large], kind))
     if large.any() or not n.all():
         design, counts = design[~large & (n > 0)], counts[:, ~large & (n > 0)]
+    if not len(design):
+        return Sums(tuple(parts), linear)
     if coefficient:
         linear[-1] += log_coefficient(counts).sum()
     merged = merge_equal(design.reshape(len(design), -1))
@@ -256,8 +258,6 @@ def _contrasts(design: Array, counts: Array) -> tuple[Array, Array]:
 
 def _by_weight(design: Array, weight: Array, kernel: type[Softmax] | type[Probit]) -> list[Part]:
     """Return parts of one weight each, as far as there are enough rows of it, and one of the rest."""
-    if not len(weight):
-        return []
     values, group, sizes = np.unique(weight, return_inverse=True, return_counts=True)
     if len(values) == 1 and values[0] <= _LIGHT:
         return [Part(design, kernel(float(values[0])))]

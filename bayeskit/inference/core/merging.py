@@ -8,7 +8,7 @@ import numpy as np
 
 Array = np.ndarray
 
-_SAMPLE = 4096
+_SMALL = 20_000  # rows that are sorted without a sample
 _WORTH = 0.7  # rows are merged where so much of them is left, or less
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: products with it are spread well (Knuth, vol. 3)
 
@@ -38,14 +38,13 @@ def merge_equal(rows: Array) -> Merged | None:
 
     Notes
     -----
-    Of many rows a sample of m is hashed first. With K distinct rows equally often it holds about m^2 / 2K repetitions
-    (the birthday problem), which tells K from the number of rows as long as that is below some 1e8.
+    Of n rows, many, a sample of m is hashed first. Where each row is there g times the sample is expected to hold
+    (g - 1) m^2 / 2n repetitions (the birthday problem): 20 (g - 1) for the m taken here.
     """
     n = len(rows)
-    if n > 8 * _SAMPLE:
-        sample = np.random.default_rng(0).choice(n, _SAMPLE, replace=False)
-        repeated = _SAMPLE - len(np.unique(_hash(rows[sample])))
-        if repeated < 0.5 * _SAMPLE**2 / (_WORTH * n):
+    if n > _SMALL:
+        sample = np.random.default_rng(0).choice(n, int(np.sqrt(40 * n)), replace=False)
+        if len(sample) - len(np.unique(_hash(rows[sample]))) < 20 * (1 / _WORTH - 1):
             return None
     _, first, group = np.unique(_hash(rows), return_index=True, return_inverse=True)
     if len(first) > _WORTH * n:

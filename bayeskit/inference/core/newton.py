@@ -34,9 +34,10 @@ def newton_of(problem: Problem, names: Sequence[str], rows: Sequence[LinearRows]
     Returns
     -------
     callable or None
-        ``u (d,) -> (gradient (d,), Hessian (d, d))``, u being the elements of the latents in the order of `Unconstrained`,
-        where no latent is transformed. The density is log-concave. None where a factor is neither a regression, nor flat
-        on the whole line, nor normal with a known design, offset and precision; or where other terms touch a latent.
+        ``u (d,) -> (gradient (d,), Hessian (d, d))``, u being the elements of the latents in the order of
+        `Unconstrained`, where no latent is transformed. The density is log-concave. None where a factor is neither a
+        regression, nor flat on the whole line, nor normal with a known design, offset and precision; or where other
+        terms touch a latent.
 
     Notes
     -----
@@ -89,11 +90,10 @@ def _gaussian(problem: Problem, factor: Factor, columns: dict[str, int], size: i
         return None
     entries, precision = design.triplets(problem.env), Precision(factor, known, problem.env)
     place = entries.rows * size + entries.columns[0]
-    J = np.bincount(place, entries.values[0], design.rows * size).reshape(*design.shape, size)
-    v = design.offset(problem.env)[0].reshape(*design.shape, 1)
+    J = np.bincount(place, entries.values[0], design.rows * size).reshape(-1, size)
+    v = design.offset(problem.env)[0]
     if precision.root is not None:
-        J, v = precision.root @ J, precision.root @ v
-    J, v = J.reshape(-1, size), v.reshape(-1)
-    weight = np.repeat(precision.weight, design.shape[1])
-    weighted = J.T * weight
+        J = (precision.root @ J.reshape(*design.shape, size)).reshape(-1, size)
+        v = (precision.root @ v.reshape(*design.shape, 1)).reshape(-1)
+    weighted = J.T * np.repeat(precision.weight, design.shape[1])
     return weighted @ J, weighted @ v

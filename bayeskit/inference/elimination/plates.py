@@ -1,0 +1,152 @@
+"""Scalar latents that are not conjugate but independent given the core: each integrated by quadrature, and drawn back.
+
+Random intercepts of logistic, binomial and Poisson regressions, overdispersion terms, and any continuous latent of
+which every cell of every child touches one element. All elements at all core points are integrated at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import prod
+
+import numpy as np
+
+from bayeskit.errors import ImproperError
+from bayeskit.inference.conjugacy import Refusal, term
+from bayeskit.inference.elementwise import elementwise
+from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
+from bayeskit.inference.elimination.general_cells import GeneralPlate, rows_of
+from bayeskit.inference.elimination.linear_plates import LinearPlate, linear_plate
+from bayeskit.model.problem import Factor, Problem
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+
+_AT_ONCE = 20_000  # numbers of rows or elements worked on at once: they stay in cache
+_TOLERANCE = 1e-7  # error of the log marginal of a plate
+
+
+class PlateIntegral:
+    """Independent scalar latents, integrated one by one given the core.
+
+    Parameters
+    ----------
+    problem : Problem
+        The bound model.
+    plate : GeneralPlate or LinearPlate
+        The densities of the elements.
+    tolerance : float
+        Estimated error of a log marginal, summed over the elements, to reach.
+
+    Attributes
+    ----------
+    error : float
+        The largest estimated error of a log marginal so far.
+    """
+
+    def __init__(self, problem: Problem, plate: GeneralPlate | LinearPlate, tolerance: float = _TOLERANCE) -> None:
+        self.problem, self.plate, self.tolerance = problem, plate, tolerance
+        self.latent = plate.latent
+        self.names: tuple[str, ...] = (self.latent.name,)
+        children = tuple(f for f, _ in general(plate).conditional.children)
+        self.factors: tuple[Factor, ...] = (self.latent.prior, *children)
+        self.given = frozenset().union(*(f.variables for f in self.factors)) - {self.latent.name}
+        integrals = "one number" if plate.width == 1 else f"{plate.width} numbers, independent given the rest"
+        self.reason = f"{integrals}: {plate.description}"
+        self.cost = 4 * plate.numbers
+        self.error = 0.0
+
+    def log_marginal(self, env: Environment) -> Array:
+        """Return the log of the integral of its factors over its latents: ``(batch,)``."""
+        env, batch, shown = self._given(env)
+        out = np.empty(batch)
+        start = self.plate.starter(env, batch)
+        for chunk in self._chunks(batch):
+            cells, rest = self.plate.cells(rows_of(env, chunk), chunk.stop - chunk.start)
+            found = integrate(cells, *start(cells), self.tolerance / self.plate.width)
+            out[chunk] = rest + self._checked(found).reshape(rest.size, -1).sum(axis=1)
+        return np.broadcast_to(out, (shown,)).copy() if shown != batch else out
+
+    def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
+        """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
+        env, entries, _ = self._given(env)
+        copies = batch if entries == 1 else 1
+        values = np.empty((batch, *self.latent.shape))
+        log_density = np.empty(batch)
+        start = self.plate.starter(env, entries)
+        for chunk in self._chunks(entries):
+            here = rows_of(env, chunk)
+            cells, rest = self.plate.cells(here, chunk.stop - chunk.start)
+            found = integrate(cells, *start(cells), self.tolerance / self.plate.width, to_draw=True)
+            self._checked(found)
+            z = found.sample(rng, copies)
+            with np.errstate(all="ignore"):
+                density = cells.log_density(z) - found.log_mass
+            z = z.reshape(copies * rest.size, *self.latent.shape)
+            where = slice(None) if copies > 1 else chunk
+            values[where], jacobian = self.plate.values(here, z)
+            density = density.reshape(z.shape) - jacobian
+            log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
+        return {self.latent.name: values}, log_density
+
+    def _given(self, env: Environment) -> tuple[dict[str, Array], int, int]:
+        """Return what its factors depend on, the size of its batch, and that of the whole batch."""
+        known = self.problem.env
+        here = {name: env[name] if name in env else known[name] for name in self.given}
+        batch = max((v.shape[0] for v in here.values()), default=1)
+        return here, batch, max(batch, *(v.shape[0] for v in env.values())) if env else batch
+
+    def _chunks(self, batch: int) -> list[slice]:
+        size = max(1, _AT_ONCE // self.plate.numbers)
+        return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
+
+    def _checked(self, found: Integrals) -> Array:
+        """Return the log integrals, with the errors noted."""
+        if not found.decays.all():
+            raise ImproperError(
+                f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density whose "
+                f"tails do not decay. Give it a proper prior, or more data."
+            )
+        errors = found.error.reshape(-1, self.plate.width).sum(axis=1)
+        self.error = max(self.error, float(errors[np.isfinite(errors)].max(initial=0.0)))
+        return np.where(np.isnan(found.log_mass), -np.inf, found.log_mass)
+
+
+def general(plate: GeneralPlate | LinearPlate) -> GeneralPlate:
+    """Return the plate under any densities."""
+    return plate.general if isinstance(plate, LinearPlate) else plate
+
+
+def plate_integral(problem: Problem, name: str, others: Collection[str]) -> PlateIntegral | Refusal:
+    """Return the piece that integrates a latent element by element, or why there is none.
+
+    Parameters
+    ----------
+    problem : Problem
+        The bound model.
+    name : str
+        The latent.
+    others : collection of str
+        The latents that are given when it is integrated.
+    """
+    latent = problem.latents[name]
+    distribution = latent.prior.distribution
+    if distribution.discrete:
+        return Refusal("it is discrete")
+    if latent.prior.event:
+        return Refusal(f"its {distribution.family} prior couples its entries")
+    terms = problem.terms_of(name)
+    if terms:
+        return Refusal(f"{term(problem, terms[0])} depends on it")
+    found = elementwise(problem, name)
+    if isinstance(found, Refusal):
+        return found
+    given = {*problem.env, *others, name}
+    for factor in (latent.prior, *(f for f, _ in found.children)):
+        missing = sorted(factor.variables - given)
+        if missing:
+            return Refusal(f"'{factor.name}' depends on '{missing[0]}' too, which is not given when it is integrated")
+    if latent.prior.plates != latent.variable.dims or prod(latent.shape) == 0:
+        return Refusal("its prior is not laid along its dims")
+    plate = GeneralPlate(found)
+    return PlateIntegral(problem, linear_plate(plate) or plate)
