@@ -91,7 +91,7 @@ def _plate_pieces(problem: Problem, names: Sequence[str], held: set[int]) -> lis
     for name in _largest_first(problem, names):
         if problem.latents[name].size == 1 or not _is_free(problem, name, held):
             continue
-        found = plate_integral(problem, name)
+        found = plate_integral(problem, name, [n for n in problem.latents if n != name])
         if not isinstance(found, Refusal):
             pieces.append(found)
             held = held | {id(f) for f in found.factors}
