@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from bayeskit.expressions import aligner
-from bayeskit.inference.core.cumulants import Exponential, Part, Probit, Softmax, total
+from bayeskit.inference.core.cumulants import Exponential, Part, Probit, ProbitCounts, Softmax, total
 from bayeskit.inference.core.large_counts import (
     LargePoisson,
     LargeProbit,
@@ -25,14 +25,14 @@ from bayeskit.inference.core.large_counts import (
 )
 from bayeskit.inference.core.links import link_of
 from bayeskit.inference.core.merging import merge_equal
-from bayeskit.inference.core.predictor import read_design
+from bayeskit.inference.core.predictor import Predictor, TooLarge, read_predictor
 from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
 
 _LARGE = 1e4  # counts beyond are summed about the saturated fit
-_MANY = 64  # rows of one weight that are worth a part of their own
+_MANY = 512  # rows of one weight that are worth a part of their own
 _LIGHT = 1e3  # weights up to which log(1 + x) may be rounded as such
 
 
@@ -128,21 +128,22 @@ def linear_rows(problem: Problem, factor: Factor, names: Sequence[str]) -> Linea
     if found is None:
         return None
     link, frame = found
-    design = read_design(problem, link.predictor, frame, touched, factor.sizes)
-    if design is None:
+    family = factor.distribution.family
+    choices = factor.sizes[frame[-1]] if family in ("Categorical", "Multinomial") else 1
+    predictor = read_predictor(problem, link.predictor, frame, touched, factor.sizes, choices)
+    if predictor is None:
         return None
-    with np.errstate(all="ignore"):
-        if link.kind == "log":
-            return LinearRows(problem, factor, names, _poisson(design, _flat_value(problem, factor)))
-        family = factor.distribution.family
-        binary = family in ("Bernoulli", "Binomial")
-        categories = 2 if binary else factor.sizes[frame[-1]]
-        counts = _counts(problem, factor, categories)
-        if counts is None:
-            return None
-        design = design.reshape(counts.shape[1], 1 if binary else categories, -1)
-        sums = _choices(design, counts, link.kind, coefficient=family in ("Binomial", "Multinomial"))
-    return LinearRows(problem, factor, names, sums)
+    try:
+        with np.errstate(all="ignore"):
+            if link.kind == "log":
+                return LinearRows(problem, factor, names, _poisson(predictor, _flat_value(problem, factor)))
+            counts = _counts(problem, factor, max(2, choices))
+            if counts is None:
+                return None
+            sums = _choices(predictor, counts, link.kind, coefficient=family in ("Binomial", "Multinomial"))
+            return LinearRows(problem, factor, names, sums)
+    except TooLarge:
+        return None
 
 
 # ---- data of the rows ---------------------------------------------------------------------------------------------
@@ -179,53 +180,61 @@ def _counts(problem: Problem, factor: Factor, categories: int) -> Array | None:
 
 
 # ---- sums of each kind of row -------------------------------------------------------------------------------------
-def _poisson(design: Array, y: Array) -> Sums:
+def _poisson(predictor: Predictor, y: Array) -> Sums:
     """Counts with a log link; of rows with equal covariates the exposures and the counts are added."""
-    linear = np.zeros(design.shape[1])
-    void = np.isneginf(design[:, -1])
+    linear = np.zeros(predictor.width + 1)
+    void, large = np.isneginf(predictor.offset), y > _LARGE
     if np.any(y[void] > 0):
         linear[-1] = -np.inf
-    design, y = design[~void], y[~void]
-    large = y > _LARGE
-    parts = [Part(design[large][None], LargePoisson(y[large][None]))] if large.any() else []
-    linear[-1] += saturated(y[large][None]).sum()
-    if large.any():
-        design, y = design[~large], y[~large]
-    if not len(design):
+    parts = []
+    rows = np.flatnonzero(large & ~void)
+    if len(rows):
+        linear[-1] += saturated(y[None, rows]).sum()
+        parts.append(Part(predictor.dense(rows)[:, 0][None], LargePoisson(y[None, rows])))
+    rows = np.flatnonzero(~large & ~void)
+    if not len(rows):
         return Sums(tuple(parts), linear)
-    linear += y @ design
-    linear[-1] -= gammaln(y + 1.0).sum()
-    merged = merge_equal(design[:, :-1])
+    y, offset = y[rows], predictor.offset[rows]
+    linear[-1] += y @ offset - gammaln(y + 1.0).sum()
+    merged = merge_equal(predictor.columns(rows, offset=False), len(rows))
     if merged is not None:
         top = np.full(len(merged.first), -np.inf)
-        np.maximum.at(top, merged.group, design[:, -1])
-        exposure = merged.sum(np.exp(design[:, -1] - top[merged.group]))
-        design = np.concatenate([design[merged.first, :-1], (top + np.log(exposure))[:, None]], axis=1)
+        np.maximum.at(top, merged.group, offset)
+        offset = top + np.log(merged.sum(np.exp(offset - top[merged.group])))
+        rows, y = rows[merged.first], merged.sum(y)
+    design = predictor.dense(rows)[:, 0]
+    design[:, -1] = offset
+    linear[:-1] += y @ design[:, :-1]
     return Sums((*parts, Part(design[None], Exponential())), linear)
 
 
-def _choices(design: Array, counts: Array, kind: str, *, coefficient: bool) -> Sums:
-    """Choices among categories: `design` is ``(rows, 1 or categories, unknowns + 1)``."""
+def _choices(predictor: Predictor, counts: Array, kind: str, *, coefficient: bool) -> Sums:
+    """Choices among categories, that came `counts` times; of units with equal covariates the counts are added."""
     n = counts.sum(axis=0)
     large = n - counts.max(axis=0) > _LARGE
-    linear = np.zeros(design.shape[-1])
+    linear = np.zeros(predictor.width + 1)
     parts: list[Part] = []
-    if large.any():
-        linear[-1] += saturated(counts[:, large]).sum()
-        parts.append(_large(design[large], counts[:, large], kind))
-    if large.any() or not n.all():
-        design, counts = design[~large & (n > 0)], counts[:, ~large & (n > 0)]
-    if not len(design):
+    rows = np.flatnonzero(large)
+    if len(rows):
+        linear[-1] += saturated(counts[:, rows]).sum()
+        parts.append(_large(predictor.dense(rows), counts[:, rows], kind))
+    rows = np.flatnonzero(~large & (n > 0))
+    if not len(rows):
         return Sums(tuple(parts), linear)
+    counts = counts[:, rows]
     if coefficient:
         linear[-1] += log_coefficient(counts).sum()
-    merged = merge_equal(design.reshape(len(design), -1))
+    merged = merge_equal(predictor.columns(rows, offset=True), len(rows))
     if merged is not None:
-        design, counts = design[merged.first], np.stack([merged.sum(c) for c in counts])
+        rows, counts = rows[merged.first], np.stack([merged.sum(c) for c in counts])
+    design = predictor.dense(rows)
     if kind == "probit":
         failed, came = counts > 0
-        signed = np.concatenate([design[came, 0], -design[failed, 0]])
-        parts += _by_weight(signed[None], np.concatenate([counts[1, came], counts[0, failed]]), Probit)
+        if (failed & came).any():
+            parts.append(Part(design[failed & came, 0][None], ProbitCounts(counts[:, failed & came])))
+        if (failed ^ came).any():
+            signed = np.where(failed, -1.0, 1.0)[:, None] * design[:, 0]
+            parts += _by_weight(signed[failed ^ came][None], counts.sum(axis=0)[failed ^ came], Probit)
     else:
         contrasts, counts = _contrasts(design, counts)
         linear += np.einsum("cn,cnk->k", counts[1:], contrasts)
@@ -248,8 +257,7 @@ def _contrasts(design: Array, counts: Array) -> tuple[Array, Array]:
     """
     if design.shape[1] == 1:
         flip = counts[1] > counts[0]
-        signs = np.where(flip, -1.0, 1.0)
-        return (design[:, 0] * signs[:, None])[None], np.where(flip, counts[::-1], counts)
+        return (design[:, 0] * np.where(flip, -1.0, 1.0)[:, None])[None], np.where(flip, counts[::-1], counts)
     order = (counts.argmax(axis=0)[:, None] + np.arange(len(counts))) % len(counts)
     turned = np.take_along_axis(design, order[:, :, None], axis=1)
     contrasts = turned[:, 1:] - turned[:, :1]
