@@ -133,14 +133,17 @@ def linear_rows(problem: Problem, factor: Factor, names: Sequence[str]) -> Linea
     predictor = read_predictor(problem, link.predictor, frame, touched, factor.sizes, choices)
     if predictor is None:
         return None
+    occurs = np.ones(factor.shape) if factor.weight is None else factor.weight
+    occurs = np.broadcast_to(occurs, factor.shape).reshape(-1)
     try:
         with np.errstate(all="ignore"):
             if link.kind == "log":
-                return LinearRows(problem, factor, names, _poisson(predictor, _flat_value(problem, factor)))
+                return LinearRows(problem, factor, names, _poisson(predictor, _flat_value(problem, factor), occurs))
             counts = _counts(problem, factor, max(2, choices))
             if counts is None:
                 return None
-            sums = _choices(predictor, counts, link.kind, coefficient=family in ("Binomial", "Multinomial"))
+            many = family in ("Binomial", "Multinomial")
+            sums = _choices(predictor, counts, occurs, link.kind, coefficient=many)
             return LinearRows(problem, factor, names, sums)
     except TooLarge:
         return None
@@ -180,22 +183,26 @@ def _counts(problem: Problem, factor: Factor, categories: int) -> Array | None:
 
 
 # ---- sums of each kind of row -------------------------------------------------------------------------------------
-def _poisson(predictor: Predictor, y: Array) -> Sums:
+def _poisson(predictor: Predictor, y: Array, occurs: Array) -> Sums:
     """Counts with a log link; of rows with equal covariates the exposures and the counts are added."""
     linear = np.zeros(predictor.width + 1)
-    void, large = np.isneginf(predictor.offset), y > _LARGE
-    if np.any(y[void] > 0):
+    large = y > _LARGE
+    if np.any(large & (occurs != 1)):
+        raise TooLarge
+    void = np.isneginf(predictor.offset)
+    if np.any((y * occurs)[void] > 0):
         linear[-1] = -np.inf
     parts = []
     rows = np.flatnonzero(large & ~void)
     if len(rows):
         linear[-1] += saturated(y[None, rows]).sum()
         parts.append(Part(predictor.dense(rows)[:, 0][None], LargePoisson(y[None, rows])))
-    rows = np.flatnonzero(~large & ~void)
+    rows = np.flatnonzero(~large & ~void & (occurs > 0))
     if not len(rows):
         return Sums(tuple(parts), linear)
-    y, offset = y[rows], predictor.offset[rows]
-    linear[-1] += y @ offset - gammaln(y + 1.0).sum()
+    y, offset, occurs = y[rows], predictor.offset[rows], occurs[rows]
+    linear[-1] += occurs @ (y * offset - gammaln(y + 1.0))
+    y, offset = y * occurs, offset + np.log(occurs)
     merged = merge_equal(predictor.columns(rows, offset=False), len(rows))
     if merged is not None:
         top = np.full(len(merged.first), -np.inf)
@@ -208,22 +215,25 @@ def _poisson(predictor: Predictor, y: Array) -> Sums:
     return Sums((*parts, Part(design[None], Exponential())), linear)
 
 
-def _choices(predictor: Predictor, counts: Array, kind: str, *, coefficient: bool) -> Sums:
+def _choices(predictor: Predictor, counts: Array, occurs: Array, kind: str, *, coefficient: bool) -> Sums:
     """Choices among categories, that came `counts` times; of units with equal covariates the counts are added."""
     n = counts.sum(axis=0)
     large = n - counts.max(axis=0) > _LARGE
+    if np.any(large & (occurs != 1)):
+        raise TooLarge
     linear = np.zeros(predictor.width + 1)
     parts: list[Part] = []
     rows = np.flatnonzero(large)
     if len(rows):
         linear[-1] += saturated(counts[:, rows]).sum()
         parts.append(_large(predictor.dense(rows), counts[:, rows], kind))
-    rows = np.flatnonzero(~large & (n > 0))
+    rows = np.flatnonzero(~large & (n * occurs > 0))
     if not len(rows):
         return Sums(tuple(parts), linear)
     counts = counts[:, rows]
     if coefficient:
-        linear[-1] += log_coefficient(counts).sum()
+        linear[-1] += occurs[rows] @ log_coefficient(counts)
+    counts = counts * occurs[rows]
     merged = merge_equal(predictor.columns(rows, offset=True), len(rows))
     if merged is not None:
         rows, counts = rows[merged.first], np.stack([merged.sum(c) for c in counts])
