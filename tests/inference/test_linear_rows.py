@@ -1,5 +1,6 @@
 """Log-concave regressions as rows of cumulants: against the factors they replace, exact sums, and scipy's optimum."""
 
+from dataclasses import replace
 from math import fsum
 
 import numpy as np
@@ -13,6 +14,7 @@ from bayeskit.inference.core.linear_rows import linear_rows
 from bayeskit.inference.core.merging import merge_equal
 from bayeskit.inference.core.newton import newton_of
 from bayeskit.inference.unconstrained import Unconstrained
+from bayeskit.statistics.reduction import reduce_rows
 from tests.model.binding import problem_of
 
 
@@ -199,6 +201,27 @@ def test_the_total_is_that_of_the_factor(name):
     problem, factor, names, rows = case(name)
     env = states(problem, names, 41, scale=0.2 if "ndtr" in name else 0.7)  # far out log1p(-ndtr) has lost its digits
     np.testing.assert_allclose(rows.total(env), factor.total(env), rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cells_count_as_often_as_they_occur(name):
+    problem, factor, names, _ = case(name)
+    weight = rng_of(20).integers(0, 6, factor.shape)  # some never occur
+    factor = replace(factor, weight=weight)
+    env = states(problem, names, 9, scale=0.2)
+    np.testing.assert_allclose(linear_rows(problem, factor, names).total(env), factor.total(env), rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["logit", "binomial merged", "poisson", "multinomial merged", "intercept"])
+def test_rows_reduced_at_condition_are_read(name):
+    m, values = CASES[name]()
+    times = rng_of(20).integers(1, 6, len(values["y"]))
+    problem = reduce_rows(problem_of(m, {n: np.repeat(v, times, axis=0) for n, v in values.items()}))
+    names = list(problem.latents)
+    factor = next(f for f in problem.factors if f.name == "y")
+    assert factor.weight.sum() == times.sum()
+    env = states(problem, names, 9, scale=0.2)
+    np.testing.assert_allclose(linear_rows(problem, factor, names).total(env), factor.total(env), rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if "merged" in n] + ["intercept", "exp indexed", "ndtr indexed"])

@@ -156,6 +156,12 @@ def _flat_value(problem: Problem, factor: Factor) -> Array:
     return np.broadcast_to(factor.value_array(problem.env)[0], shape).reshape(-1).astype(float)
 
 
+def _flat_weight(factor: Factor) -> Array:
+    """Return how often every plate occurs, raveled."""
+    size = int(np.prod(factor.shape, dtype=int))
+    return np.ones(size) if factor.weight is None else factor.weight.reshape(-1).astype(float)
+
+
 def _trials(problem: Problem, factor: Factor) -> Array | None:
     """Return the trials of every plate; None where they are not known."""
     if factor.distribution.family in ("Bernoulli", "Categorical"):
@@ -183,73 +189,75 @@ def _counts(problem: Problem, factor: Factor, categories: int) -> Array | None:
 
 
 # ---- sums of each kind of row -------------------------------------------------------------------------------------
-def _poisson(predictor: Predictor, y: Array, occurs: Array) -> Sums:
+def _poisson(predictor: Predictor, y: Array, weight: Array) -> Sums:
     """Counts with a log link; of rows with equal covariates the exposures and the counts are added."""
     linear = np.zeros(predictor.width + 1)
-    large = y > _LARGE
-    if np.any(large & (occurs != 1)):
-        raise TooLarge
-    void = np.isneginf(predictor.offset)
-    if np.any((y * occurs)[void] > 0):
+    exposure, total = predictor.offset + np.log(weight), weight * y  # logs of the exposure of all that are alike
+    void, large = np.isneginf(exposure), y > _LARGE
+    if np.any(total[void] > 0):
         linear[-1] = -np.inf
     parts = []
     rows = np.flatnonzero(large & ~void)
     if len(rows):
-        linear[-1] += saturated(y[None, rows]).sum()
-        parts.append(Part(predictor.dense(rows)[:, 0][None], LargePoisson(y[None, rows])))
-    rows = np.flatnonzero(~large & ~void & (occurs > 0))
+        linear[-1] += weight[rows] @ saturated(y[None, rows])
+        design = predictor.dense(rows)[:, 0]
+        design[:, -1] = exposure[rows]
+        parts.append(Part(design[None], LargePoisson(total[None, rows])))
+    rows = np.flatnonzero(~large & ~void)
     if not len(rows):
         return Sums(tuple(parts), linear)
-    y, offset, occurs = y[rows], predictor.offset[rows], occurs[rows]
-    linear[-1] += occurs @ (y * offset - gammaln(y + 1.0))
-    y, offset = y * occurs, offset + np.log(occurs)
+    linear[-1] += total[rows] @ predictor.offset[rows] - weight[rows] @ gammaln(y[rows] + 1.0)
+    exposure, total = exposure[rows], total[rows]
     merged = merge_equal(predictor.columns(rows, offset=False), len(rows))
     if merged is not None:
         top = np.full(len(merged.first), -np.inf)
-        np.maximum.at(top, merged.group, offset)
-        offset = top + np.log(merged.sum(np.exp(offset - top[merged.group])))
-        rows, y = rows[merged.first], merged.sum(y)
+        np.maximum.at(top, merged.group, exposure)
+        exposure = top + np.log(merged.sum(np.exp(exposure - top[merged.group])))
+        rows, total = rows[merged.first], merged.sum(total)
     design = predictor.dense(rows)[:, 0]
-    design[:, -1] = offset
-    linear[:-1] += y @ design[:, :-1]
+    design[:, -1] = exposure
+    linear[:-1] += total @ design[:, :-1]
     return Sums((*parts, Part(design[None], Exponential())), linear)
 
 
-def _choices(predictor: Predictor, counts: Array, occurs: Array, kind: str, *, coefficient: bool) -> Sums:
+def _choices(predictor: Predictor, counts: Array, weight: Array, kind: str, *, coefficient: bool) -> Sums:
     """Choices among categories, that came `counts` times; of units with equal covariates the counts are added."""
     n = counts.sum(axis=0)
-    large = n - counts.max(axis=0) > _LARGE
-    if np.any(large & (occurs != 1)):
-        raise TooLarge
+    large = (n - counts.max(axis=0) > _LARGE) & (weight > 0)
     linear = np.zeros(predictor.width + 1)
     parts: list[Part] = []
     rows = np.flatnonzero(large)
     if len(rows):
-        linear[-1] += saturated(counts[:, rows]).sum()
-        parts.append(_large(predictor.dense(rows), counts[:, rows], kind))
-    rows = np.flatnonzero(~large & (n * occurs > 0))
+        linear[-1] += weight[rows] @ saturated(counts[:, rows])
+        parts.append(_large(predictor.dense(rows), counts[:, rows] * weight[rows], kind))
+    rows = np.flatnonzero(~large & (n > 0) & (weight > 0))
     if not len(rows):
         return Sums(tuple(parts), linear)
-    counts = counts[:, rows]
     if coefficient:
-        linear[-1] += occurs[rows] @ log_coefficient(counts)
-    counts = counts * occurs[rows]
+        linear[-1] += weight[rows] @ log_coefficient(counts[:, rows])
+    counts = counts[:, rows] * weight[rows]
     merged = merge_equal(predictor.columns(rows, offset=True), len(rows))
     if merged is not None:
         rows, counts = rows[merged.first], np.stack([merged.sum(c) for c in counts])
     design = predictor.dense(rows)
     if kind == "probit":
-        failed, came = counts > 0
-        if (failed & came).any():
-            parts.append(Part(design[failed & came, 0][None], ProbitCounts(counts[:, failed & came])))
-        if (failed ^ came).any():
-            signed = np.where(failed, -1.0, 1.0)[:, None] * design[:, 0]
-            parts += _by_weight(signed[failed ^ came][None], counts.sum(axis=0)[failed ^ came], Probit)
+        parts += _probits(design[:, 0], counts)
     else:
         contrasts, counts = _contrasts(design, counts)
         linear += np.einsum("cn,cnk->k", counts[1:], contrasts)
         parts += _by_weight(contrasts, counts.sum(axis=0), Softmax)
     return Sums(tuple(parts), linear)
+
+
+def _probits(design: Array, counts: Array) -> list[Part]:
+    """Rows with failures and successes, and rows with one of them, as successes of the opposite predictor."""
+    failed, came = counts > 0
+    both, one = failed & came, failed ^ came
+    parts = [Part(design[both][None], ProbitCounts(counts[:, both]))] if both.any() else []
+    if one.any():
+        signed = design[one] * np.where(failed[one], -1.0, 1.0)[:, None]
+        parts += _by_weight(signed[None], counts.sum(axis=0)[one], Probit)
+    return parts
 
 
 def _large(design: Array, counts: Array, kind: str) -> Part:
