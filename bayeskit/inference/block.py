@@ -9,40 +9,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
-from bayeskit.inference.layout import choose_layout, group_of
+from bayeskit.inference.block_factors import BlockFactor as BlockFactor
+from bayeskit.inference.block_factors import read_factor
+from bayeskit.inference.layout import choose_layout
 from bayeskit.inference.loose import loose_system
-from bayeskit.inference.wide_priors import find_wide_priors
-from bayeskit.model.problem import Factor, Problem
-from bayeskit.statistics.design import Design, Triplets
-from bayeskit.statistics.gram import Rows, cross_sums
-from bayeskit.statistics.precision import Precision
+from bayeskit.inference.wide_priors import WidePriors, find_wide_priors
+from bayeskit.model.problem import Problem
+from bayeskit.statistics.design import Design
+from bayeskit.statistics.gram import Rows
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
 LOG_2PI = float(np.log(2 * np.pi))
 _CANCELLED = 1e-6  # a sum smaller than this, relative to its terms, is taken from the rows
 _LOST = 1e-3  # an error of so much in a log density, or so much of it, is as good as none
+_OFF_CENTRE = 1e-2  # residuals so much smaller than those about a first fit are summed about a better one
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
 
-@dataclass(eq=False)
-class BlockFactor:
-    """One factor of a block: its design, its precisions, and its rows or their sums where they are known."""
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a block keeps of its rows.
 
-    factor: Factor
-    design: Design
-    precision: Precision
-    rows: list[Rows]  # one set per entry of the event (one in all for numbers and for whitened vectors)
-    sums: Array | None  # (cells, size), or (cells * d * d, size) for matrices; None where rows are summed anew
+    Attributes
+    ----------
+    pilot : array (columns,)
+        The unknowns that rows are centred about.
+    table, loose : list of BlockFactor
+        Factors that are summed once, and those whose rows move with other latents (or are too many cells to tabulate).
+    moving : list of BlockFactor
+        Those in ``table`` whose precision is latent, and ``sums`` their noise cells one after the other.
+    fixed : array (size,)
+        The sums of the others.
+    """
 
-    @property
-    def weights(self) -> Array:
-        """Known weights of the rows: those of a vector's entries are whitened into the rows."""
-        return self.precision.weight
+    pilot: Array
+    table: list[BlockFactor]
+    loose: list[BlockFactor]
+    moving: list[BlockFactor]
+    fixed: Array
+    sums: Array
 
 
 class GaussianBlock:
@@ -62,6 +73,7 @@ class GaussianBlock:
         starts = np.cumsum([0, *(latent.size for latent in self.latents)])
         self.columns = {n: int(s) for n, s in zip(self.names, starts[:-1], strict=True)}
         self.total = int(starts[-1])
+        self._written: dict[int, list[Rows]] = {}
         self._places = [
             (n, slice(self.columns[n], self.columns[n] + latent.size), latent.shape)
             for n, latent in zip(self.names, self.latents, strict=True)
@@ -69,105 +81,122 @@ class GaussianBlock:
         known = set(problem.env)
         touching = [f for f in problem.factors_of(names) if f.distribution.family != "Flat"]
         designs = [Design(f, self.columns, known, problem.latents) for f in touching]
-        triplets = [d.triplets(problem.env) if d.known_design else None for d in designs]
-        self.layout = choose_layout(self.latents, self.columns, list(zip(designs, triplets, strict=True)))
-        self._group = group_of(self.layout, self.total)
-        self._place = np.zeros(self.total, dtype=np.int64)
-        self._place[self.layout.wide] = np.arange(self.layout.width)
-        self._place[self.layout.dense] = np.arange(self.layout.rest)
+        terms = [d.known_terms(problem.env) if d.known_design else None for d in designs]
+        self.layout = choose_layout(self.latents, self.columns, list(zip(designs, terms, strict=True)))
         self.factors = [
-            BlockFactor(f, d, Precision(f, known, problem.env), self._rows(d, t, problem.env), None)
-            for f, d, t in zip(touching, designs, triplets, strict=True)
+            read_factor(f, d, t, self.layout, known, problem.env)
+            for f, d, t in zip(touching, designs, terms, strict=True)
         ]
-        for bf in self.factors:
-            if bf.precision.root is not None:
-                self._spread(bf)
-                if bf.rows:
-                    bf.rows = [_whitened(bf.rows, bf.precision.root)]
-        self.pilot = np.zeros(self.total)
-        self._sum_up()
 
     # ---- rows and their sums, once ------------------------------------------------------------------------------
-    def _rows(self, design: Design, entries: Triplets | None, env: Environment) -> list[Rows]:
-        """Lay a known design along the arrow: one set of rows per entry of the event."""
-        if entries is None:
-            return []
-        n, d = design.shape
-        k, r = self.layout.width, self.layout.rest
-        v = design.offset(env)[0].reshape(n, d) if design.known_offset else np.zeros((n, d))
-        column, value = entries.columns[0], entries.values[0]
-        wide = self._group[column] >= 0
-        W, D = np.zeros((n * d, k)), np.zeros((n * d, r))
-        _add_at(W, entries.rows[wide], self._place[column[wide]], value[wide])
-        _add_at(D, entries.rows[~wide], self._place[column[~wide]], value[~wide])
-        group = np.zeros(n, dtype=np.int64)
-        group[entries.rows[wide] // d] = self._group[column[wide]]
-        return [Rows(group, W[i::d], D[i::d], v[:, i]) for i in range(d)]
+    @cached_property
+    def first_pilot(self) -> Array:
+        """A fit to a sample of the rows, every latent precision at a plain guess: it centres, it need not be good."""
+        still = [bf for bf in self.factors if bf.is_known and bf.design.known_offset]
+        if not self.total or not still or not all(bf.is_known for bf in self.factors):
+            return np.zeros(self.total)
+        return self._fit(sum((bf.sum_all(None, bf.every) for bf in still), start=np.zeros((1, self.layout.size))))
 
-    @staticmethod
-    def _spread(bf: BlockFactor) -> None:
-        """After whitening, every entry of a vector is a row of its own, with weight one."""
-        d = bf.design.shape[1]
-        p = bf.precision
-        p.weight, p.cell = np.ones(p.plates * d), np.zeros(p.plates * d, dtype=np.int64)
-
-    def _sum_up(self) -> None:
-        """Find a pilot fit, centre every row about it, and sum."""
-        still = [bf for bf in self.factors if bf.rows and bf.design.known_offset]
-        if self.total and still and all(bf.rows for bf in self.factors):
-            self.pilot = self._pilot_fit(still)
-        wide, dense = self.layout.parts(self.pilot[None])
-        for bf in self.factors:
-            for i, rows in enumerate(bf.rows):
-                shift = rows.residual(wide, dense)[0] - rows.v
-                bf.rows[i] = Rows(rows.group, rows.W, rows.D, rows.v + shift)
-            if bf.rows and bf.precision.cells * len(bf.rows) ** 2 * self.layout.size <= _MOST_SUMS:
-                bf.sums = self._sums(bf, bf.weights, bf.precision.cell, bf.precision.cells)
-        self.table = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
-        self.loose = [bf for bf in self.factors if bf not in self.table]
-        self._fixed = sum(
-            (bf.sums[0] for bf in self.table if bf.precision.latent is None and bf.sums is not None),
-            start=np.zeros(self.layout.size),
-        )
-        self.moving = [bf for bf in self.table if bf.precision.latent is not None]
-        tables = [bf.sums for bf in self.moving if bf.sums is not None]
-        self.sums = np.concatenate(tables) if tables else np.zeros((0, self.layout.size))
-        self.is_static = not self.loose
-        self._priors = find_wide_priors(self)
-        self._cancelled = _CANCELLED * np.abs(self.sums[:, self.layout.diagonal]).T
-        self._constant = self._log_constant()
-
-    def _pilot_fit(self, still: list[BlockFactor]) -> Array:
-        """Return a fit with every latent precision at a plain guess: it centres, it need not be good."""
-        flat = np.zeros(self.layout.size)
-        for bf in still:
-            sums = self._sums(bf, bf.weights, np.zeros_like(bf.precision.cell), 1)
-            d = len(bf.rows)
-            flat = flat + (sums.reshape(d, d, -1)[np.arange(d), np.arange(d)].sum(axis=0))
-        A, C, D, hw, hd, _ = self.layout.split(flat[None])
+    def _fit(self, flat: Array) -> Array:
+        """Return the fit to some sums; zero where they do not determine one."""
+        A, C, D, hw, hd, _ = self.layout.split(flat)
         try:
             wide, dense = factor(Arrow(A + _ridge(A), C, D + _ridge(D), hw, hd)).solve()
         except np.linalg.LinAlgError:
             return np.zeros(self.total)
         return self.layout.gather(wide, dense)[0]
 
-    def _sums(self, bf: BlockFactor, weight: Array, cell: Array, cells: int) -> Array:
-        """Return the sums of a factor by cell; for vectors with a latent matrix, by cell and pair of entries."""
-        pairs = np.asarray([[cross_sums(self.layout, a, b, weight, cell, cells) for b in bf.rows] for a in bf.rows])
-        pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))  # so that each pair gives its own sum of products of residuals
-        return pairs.transpose(2, 0, 1, 3).reshape(-1, self.layout.size)
+    def centre(self, pilot: Array) -> tuple[Array, Array]:
+        """Return the wide and the dense part of a pilot."""
+        wide, dense = self.layout.parts(pilot[None])
+        return wide[0], dense[0]
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The sums of all rows, about a fit that leaves them their digits."""
+        pilot = self.first_pilot
+        self._sum_up(pilot)
+        if any(bf.every > 1 for bf in self.factors):
+            better = self._better(pilot)
+            if better is not None:
+                pilot = better
+                self._sum_up(pilot)
+        table = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
+        loose = [bf for bf in self.factors if bf not in table]
+        moving = [bf for bf in table if bf.precision.latent is not None]
+        fixed = [bf.sums[0] for bf in table if bf.precision.latent is None and bf.sums is not None]
+        tables = [bf.sums for bf in moving if bf.sums is not None]
+        sums = np.concatenate(tables) if tables else np.zeros((0, self.layout.size))
+        return Summary(pilot, table, loose, moving, sum(fixed, start=np.zeros(self.layout.size)), sums)
+
+    def _sum_up(self, pilot: Array) -> None:
+        """Sum the rows of every factor about a pilot, where there is room for its table."""
+        centre = self.centre(pilot) if pilot.any() else None
+        for bf in self.factors:
+            if bf.is_known and bf.cells * self.layout.size <= _MOST_SUMS:
+                bf.sums = bf.sum_by_cell(centre)
+
+    def _better(self, pilot: Array) -> Array | None:
+        """Return a fit to all rows, where the squares of some noise cell about the pilot are far from the least."""
+        summed = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
+        step = self._fit(
+            sum((np.asarray(bf.sums).sum(axis=0) for bf in summed), start=np.zeros(self.layout.size))[None]
+        )
+        features = self.layout.features(*self.layout.parts(step[None]))[0]
+        for bf in summed:
+            if bf.entries == 1 and bf.sums is not None:
+                about = bf.sums[:, -1]
+                if np.any(bf.sums @ features < _OFF_CENTRE * about):
+                    return pilot + step
+        return None
+
+    @property
+    def pilot(self) -> Array:
+        """The unknowns that rows are centred about: ``(columns,)``."""
+        return self.summary.pilot
+
+    @property
+    def table(self) -> list[BlockFactor]:
+        """Factors whose rows are summed once."""
+        return self.summary.table
+
+    @property
+    def loose(self) -> list[BlockFactor]:
+        """Factors whose rows are summed anew for every state."""
+        return self.summary.loose
+
+    @property
+    def moving(self) -> list[BlockFactor]:
+        """Factors whose rows are summed once, by noise cell, for their precision is latent."""
+        return self.summary.moving
+
+    @property
+    def sums(self) -> Array:
+        """The sums of the noise cells of `moving`, one after the other: ``(cells, size)``."""
+        return self.summary.sums
+
+    @property
+    def is_static(self) -> bool:
+        """Whether no rows are summed anew."""
+        return not self.loose
+
+    @cached_property
+    def _priors(self) -> WidePriors | None:
+        return find_wide_priors(self)
+
+    @cached_property
+    def _cancelled(self) -> Array:
+        return np.asarray(_CANCELLED * np.abs(self.sums[:, self.layout.diagonal]).T)
+
+    def rows_of(self, bf: BlockFactor) -> list[Rows]:
+        """Return the rows of a factor as dense arrays about the pilot: one set per entry of a vector."""
+        if id(bf) not in self._written:
+            self._written[id(bf)] = bf.rows(self.centre(self.pilot))
+        return self._written[id(bf)]
 
     def sums_of(self, bf: BlockFactor, value: Array) -> Array:
         """Return the sums of a factor's rows at one chain's precisions: for factors too large for a table."""
-        one = np.zeros_like(bf.precision.cell)
-        if bf.precision.kind == "scalar":
-            return cross_sums(self.layout, bf.rows[0], bf.rows[0], bf.weights * value[bf.precision.cell], one, 1)
-        pairs = [
-            cross_sums(self.layout, a, b, value[bf.precision.cell, i, j], one, 1)
-            for i, a in enumerate(bf.rows)
-            for j, b in enumerate(bf.rows)
-        ]
-        return np.asarray(sum(pairs))
+        return bf.sum_weighted(value, self.centre(self.pilot))
 
     # ---- the system of every chain ------------------------------------------------------------------------------
     def precisions(self, env: Environment) -> list[Array]:
@@ -177,7 +206,7 @@ class GaussianBlock:
     def flat_system(self, env: Environment, precisions: list[Array] | None = None) -> Array:
         """Return the summed system of every chain as flat vectors ``(batch, size)``."""
         values = self.precisions(env) if precisions is None else precisions
-        flat = self._fixed[None]
+        flat = self.summary.fixed[None]
         if values:
             flat = flat + _joined(values) @ self.sums
         for bf in self.loose:
@@ -211,7 +240,7 @@ class GaussianBlock:
             gain = np.where((error < _LOST) | (-gain > error / _LOST), gain, -np.inf)
         total = 0.5 * (gain - system.log_det()) + self._constant
         for bf, value in zip(self.moving, values, strict=True):
-            shaped = value.reshape(value.shape[0], bf.precision.cells, len(bf.rows), -1)
+            shaped = value.reshape(value.shape[0], bf.precision.cells, bf.entries, -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
         for bf in self.loose:
             total = total + bf.precision.half_log_det(bf.precision.values(env))
@@ -219,7 +248,8 @@ class GaussianBlock:
                 total = total - _flat(np.log(bf.factor.value_array(env))).sum(axis=1)
         return total
 
-    def _log_constant(self) -> float:
+    @cached_property
+    def _constant(self) -> float:
         rows = sum(bf.design.rows for bf in self.factors)
         total = 0.5 * LOG_2PI * (self.total - rows)
         for bf in self.table:
@@ -259,13 +289,13 @@ class GaussianBlock:
     def log_prob_of_table(self, env: Environment) -> Array:
         """Return the log density of the factors in `table` at the state, from their sums: ``(batch,)``."""
         x = np.concatenate([_flat(env[n]) for n in self.names], axis=1) - self.pilot
-        total = -0.5 * (self.layout.features(*self.layout.parts(x)) @ self._fixed)
+        total = -0.5 * (self.layout.features(*self.layout.parts(x)) @ self.summary.fixed)
         for bf in self.table:
             total = total - 0.5 * LOG_2PI * bf.design.rows
             total = total + (bf.precision.log_det if bf.precision.latent is None else 0.0)
         sums, start = self.residual_sums(x), 0
         for bf, value in zip(self.moving, self.precisions(env), strict=True):
-            shaped = value.reshape(len(value), bf.precision.cells, len(bf.rows), -1)
+            shaped = value.reshape(len(value), bf.precision.cells, bf.entries, -1)
             half = bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
             total = total + half - 0.5 * (value * sums[:, start : start + value.shape[1]]).sum(axis=1)
             start += value.shape[1]
@@ -289,14 +319,11 @@ class GaussianBlock:
         """Replace sums that cancelled by those of the residuals themselves."""
         start = 0
         for bf in self.moving:
-            d, cells = len(bf.rows), bf.precision.cells
-            stop = start + cells * d * d
+            stop = start + bf.cells
             chains = np.flatnonzero(small[:, start:stop].any(axis=1))
             if len(chains):
-                e = [rows.residual(wide[chains], dense[chains]) for rows in bf.rows]
-                for i, chain in enumerate(chains):
-                    pairs = [np.bincount(bf.precision.cell, bf.weights * p[i] * q[i], cells) for p in e for q in e]
-                    sums[chain, start:stop] = np.stack(pairs, axis=1).ravel()
+                about_wide, about_dense = self.centre(self.pilot)
+                sums[chains, start:stop] = bf.squares(wide[chains] + about_wide, dense[chains] + about_dense)
             start = stop
 
 
@@ -313,20 +340,3 @@ def _ridge(matrices: Array) -> Array:
     """Return a diagonal that makes semidefinite matrices definite, each entry in the units of its own unknown."""
     size = np.diagonal(matrices, axis1=-2, axis2=-1)
     return np.where(size > 0, 1e-10 * size, 1.0)[..., None] * np.eye(matrices.shape[-1])
-
-
-def _add_at(target: Array, rows: Array, columns: Array, values: Array) -> None:
-    """Add entries to a matrix; entries at one place sum up."""
-    if target.size:
-        flat = rows * target.shape[1] + columns
-        target += np.bincount(flat, values, target.size).reshape(target.shape)
-
-
-def _whitened(rows: list[Rows], root: Array) -> Rows:
-    """Return the entries of vectors as independent rows of unit precision: ``root @ e``."""
-    W, D = (np.stack([getattr(r, a) for r in rows], axis=1) for a in ("W", "D"))  # (n, d, .)
-    v = np.stack([r.v for r in rows], axis=1)
-    W, D = root @ W, root @ D
-    v = (root @ v[..., None])[..., 0]
-    n, d = v.shape
-    return Rows(np.repeat(rows[0].group, d), W.reshape(n * d, W.shape[-1]), D.reshape(n * d, D.shape[-1]), v.ravel())

@@ -26,7 +26,6 @@ from bayeskit.expressions.power import NotPower, power_form
 from bayeskit.inference.block import LOG_2PI, GaussianBlock
 from bayeskit.inference.conjugacy import Refusal, _ordered
 from bayeskit.model.problem import Latent, Problem
-from bayeskit.statistics.gram import cross_sums
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -108,9 +107,12 @@ class ExactGaussian:
         layout = block.layout
         self.reason = self._reason()
         self.cells = 1 if scale is None else scale.latent.size
+        # where the rows themselves are factored, a fit to some of them centres them well enough
+        self.by_rows = layout.groups == 0 and all(bf.is_known and bf.design.known_offset for bf in block.factors)
+        self.pilot = block.first_pilot if self.by_rows else block.pilot
         self.system = self._solve()
         wide, dense = self.system.solve()
-        self.mean = layout.gather(wide, dense)[0] + block.pilot
+        self.mean = layout.gather(wide, dense)[0] + self.pilot
         self.squares, self.rows = self._residuals(wide, dense)
         unknowns = np.full(self.cells, layout.width if self.cells > 1 else block.total)
         if scale is not None:
@@ -137,16 +139,18 @@ class ExactGaussian:
 
     def _unit_sums(self) -> Array:
         """Return the summed system at u = 1: the noise cells need not be told apart."""
-        flat = np.zeros((1, self.block.layout.size))
-        for bf in self.block.factors:
-            for rows in bf.rows:
-                flat += cross_sums(self.block.layout, rows, rows, bf.weights, np.zeros_like(bf.precision.cell), 1)
+        block, flat = self.block, np.zeros((1, self.block.layout.size))
+        for bf in block.factors:
+            if bf.sums is not None and bf.entries == 1:
+                flat = flat + bf.sums.sum(axis=0)
+            else:
+                flat = flat + bf.sum_all(block.centre(self.pilot))
         return flat
 
     def _solve(self) -> Factored:
         block = self.block
         try:
-            if block.layout.groups == 0 and block.is_static:
+            if self.by_rows:
                 return self._by_qr()
             A, C, D, hw, hd, _ = block.layout.split(self._unit_sums())
             system = factor(Arrow(A, C, D, hw, hd))
@@ -162,45 +166,37 @@ class ExactGaussian:
 
     def _by_qr(self) -> Factored:
         """Factor the scaled rows themselves: twice the digits of their sums."""
-        block = self.block
-        stacked = []
+        block, r = self.block, self.block.total
+        R = np.zeros((r + 1, r + 1))
         for bf in block.factors:
-            root = np.sqrt(bf.weights)[:, None]
-            for rows in bf.rows:
-                stacked.append(np.concatenate([rows.D, rows.v[:, None]], axis=1) * root)
-        matrix = np.concatenate(stacked)
-        r = block.total
-        if len(matrix) < r + 1:
-            matrix = np.concatenate([matrix, np.zeros((r + 1 - len(matrix), r + 1))])
-        scale = np.sqrt((matrix * matrix).sum(axis=0))
+            R = bf.triangle(block.centre(self.pilot), R)
+        scale = np.sqrt((R * R).sum(axis=0))
         scale[scale == 0] = 1.0
-        R = np.linalg.qr(matrix / scale, mode="r")
-        size = np.abs(np.diagonal(R)[:r])
-        if r and size.min() <= 1e-14 * np.sqrt(len(matrix)):
+        size = np.abs(np.diagonal(R / scale)[:r])
+        rows = max(r + 1, sum(bf.design.rows for bf in block.factors))
+        if r and size.min() <= 1e-14 * np.sqrt(rows):
             raise np.linalg.LinAlgError("rank deficient")
-        sign = np.where(np.diagonal(R) < 0, -1.0, 1.0)
-        R = R * sign[:, None] * scale
+        R = R * np.where(np.diagonal(R) < 0, -1.0, 1.0)[:, None]
         none = np.zeros((1, 0, 0, max(r, 1)))  # no wide part
         return Factored(none[..., :0], none[..., :r], none[..., 0], R[:r, :r].T[None].copy(), R[None, :r, r].copy())
 
     def _residuals(self, wide: Array, dense: Array) -> tuple[Array, Array]:
         """Return, by cell of the scale, the least sums of squares and the counts of rows."""
         squares, count = np.zeros(self.cells), np.zeros(self.cells)
+        about_wide, about_dense = self.block.centre(self.pilot)
         for bf in self.block.factors:
-            cell = bf.precision.cell if self.scale is not None else np.zeros(len(bf.precision.cell), dtype=np.int64)
-            for rows in bf.rows:
-                e = rows.residual(wide, dense)[0]
-                squares += np.bincount(cell, bf.weights * e * e, self.cells)
-                count += np.bincount(cell, minlength=self.cells)
+            found = bf.squares(wide + about_wide, dense + about_dense)[0].reshape(-1, bf.entries, bf.entries)
+            each = np.trace(found, axis1=1, axis2=2)
+            squares += each if self.scale is not None else each.sum()
+            count += bf.precision.counts * bf.entries if self.scale is not None else float(bf.design.rows)
         return squares, count
 
     def _raw_squares(self) -> Array:
         """Return the sums of squares of the data themselves: against them, squares of rounding errors are nothing."""
-        total = np.zeros(self.cells)
+        total, layout = np.zeros(self.cells), self.block.layout
         for bf in self.block.factors:
-            if bf.precision.root is None:
-                value = bf.design.offset(self.block.problem.env)[0]
-                total += np.bincount(bf.precision.cell, bf.weights * value * value, self.cells)
+            if bf.laid is not None:
+                total += bf.squares(np.zeros((1, *layout.wide.shape)), np.zeros((1, layout.rest)))[0]
         return total
 
     # ---- answers ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How the unknowns of a Gaussian block are laid out: which are wide, which are dense.
 
-A layout is sound where no row touches two groups; that is checked on the entries of the designs themselves. Of the
-sound ones, the one whose systems cost least is taken.
+A layout is sound where no row touches two groups; that is checked on the terms of the designs themselves. Of the sound
+ones, the one whose systems cost least is taken.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from bayeskit.expressions import Expression
 from bayeskit.model.problem import Latent
-from bayeskit.statistics.design import Design, Triplets
+from bayeskit.statistics.design import Design, KnownTerm
 from bayeskit.statistics.gram import Layout
 
 Array = np.ndarray
+Known = tuple[Design, list[KnownTerm] | None]
 
 
-def choose_layout(
-    latents: Sequence[Latent], columns: Mapping[str, int], designs: Sequence[tuple[Design, Triplets | None]]
-) -> Layout:
+def choose_layout(latents: Sequence[Latent], columns: Mapping[str, int], designs: Sequence[Known]) -> Layout:
     """Return the cheapest sound layout; all dense where a design depends on other latents."""
     total = sum(latent.size for latent in latents)
     best = _dense(total)
-    if any(entries is None for _, entries in designs):
+    if any(terms is None for _, terms in designs):
         return best
     cost = float(total) ** 3
     for dims in _candidates(latents):
         layout = _lay_out(latents, columns, dims, total)
         price = layout.groups * layout.width**2 * (layout.width + layout.rest + 1) + float(layout.rest) ** 3
-        if price < cost and _is_sound(layout, designs, total):
+        if price < cost and _is_sound(dims, latents, designs):
             best, cost = layout, price
     return best
 
@@ -65,24 +65,44 @@ def _lay_out(latents: Sequence[Latent], columns: Mapping[str, int], dims: tuple[
     return Layout(wide, dense)
 
 
-def group_of(layout: Layout, total: int) -> Array:
-    """Return the group of every column; -1 for the dense ones."""
-    group = np.full(total, -1)
-    group[layout.wide] = np.arange(layout.groups)[:, None]
-    return group
-
-
-def _is_sound(layout: Layout, designs: Sequence[tuple[Design, Triplets | None]], total: int) -> bool:
-    group = group_of(layout, total)
-    for design, entries in designs:
-        assert entries is not None
-        touched = group[entries.columns[0]]
-        wide = touched >= 0
-        plate = entries.rows[wide] // design.shape[1]  # the entries of one event stay together
-        low = np.full(design.shape[0], layout.groups)
-        high = np.full(design.shape[0], -1)
-        np.minimum.at(low, plate, touched[wide])
-        np.maximum.at(high, plate, touched[wide])
-        if np.any((high >= 0) & (low != high)):
-            return False
+def _is_sound(dims: tuple[str, ...], latents: Sequence[Latent], designs: Sequence[Known]) -> bool:
+    """Whether no row touches two groups along some dims: every term picks the same one, and so do all its parts."""
+    wide = {latent.name for latent in latents if set(dims) <= set(latent.variable.dims)}
+    for design, terms in designs:
+        assert terms is not None
+        plates = len(design.factor.plates)
+        first: KnownTerm | None = None
+        for term in terms:
+            if term.target not in wide:
+                continue
+            if any(_varies(term.codes[d], plates) for d in dims):  # the entries of one event stay together
+                return False
+            first = first or term
+            for d in dims:
+                a, b = first.codes[d], term.codes[d]
+                if (
+                    not _is_same(first.positions[d], term.positions[d])
+                    and not (_cut(a, plates) == _cut(b, plates)).all()
+                ):
+                    return False
     return True
+
+
+def _cut(code: Array, plates: int) -> Array:
+    """Return a code at the first place of the event and the summed dims."""
+    return code[(slice(None),) * plates + (0,) * (code.ndim - plates)]
+
+
+def _varies(code: Array, plates: int) -> bool:
+    """Whether a code varies along the event or the summed dims."""
+    if all(n == 1 for n in code.shape[plates:]):
+        return False
+    first = code[(slice(None),) * plates + (slice(0, 1),) * (code.ndim - plates)]
+    return bool((code != first).any())
+
+
+def _is_same(a: str | Expression, b: str | Expression) -> bool:
+    """Whether two positions are one and the same, without a look at the numbers."""
+    if isinstance(a, str) or isinstance(b, str):
+        return isinstance(a, str) and isinstance(b, str) and a == b
+    return a is b

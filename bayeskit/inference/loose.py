@@ -19,7 +19,7 @@ Environment = Mapping[str, Array]
 
 def loose_system(block: GaussianBlock, bf: BlockFactor, env: Environment) -> Array:
     """Return the summed system of one factor at the state, for every chain: ``(batch, size)``."""
-    if not bf.rows:
+    if not bf.is_known:
         return _moving_design(block, bf, env)
     return _moving_offset(block, bf, env)
 
@@ -66,17 +66,18 @@ def _moving_offset(block: GaussianBlock, bf: BlockFactor, env: Environment) -> A
     v = offset.reshape(len(offset), n, d)
     if bf.precision.root is not None:
         v = (bf.precision.root @ v[..., None]).reshape(len(v), -1, 1)
-    v = v + np.stack([rows.v for rows in bf.rows], axis=-1)
+    sets = block.rows_of(bf)
+    v = v + np.stack([rows.v for rows in sets], axis=-1)
     pulled = _weighted(bf, v[..., None], env)[..., 0]
     batch = len(pulled)
     flat = _design_sums(block, bf, env, batch)
     _, B, E = layout.augmented(flat)
-    h = sum(pulled[..., i] @ rows.D for i, rows in enumerate(bf.rows))
+    h = sum(pulled[..., i] @ rows.D for i, rows in enumerate(sets))
     E[:, :r, r], E[:, r, :r] = h, h
     E[:, r, r] = (pulled * v).reshape(batch, -1).sum(axis=1)
     for j in range(layout.width):
-        each = sum(pulled[..., i] * rows.W[:, j] for i, rows in enumerate(bf.rows))
-        key = np.arange(batch)[:, None] * layout.groups + bf.rows[0].group
+        each = sum(pulled[..., i] * rows.W[:, j] for i, rows in enumerate(sets))
+        key = np.arange(batch)[:, None] * layout.groups + sets[0].group
         B[..., j, r] = np.bincount(key.ravel(), np.ravel(each), batch * layout.groups).reshape(batch, -1)
     return flat
 

@@ -55,20 +55,19 @@ def find_wide_priors(block: GaussianBlock) -> WidePriors | None:
     taken = np.zeros((layout.groups, layout.width), dtype=np.int64)
     B, b = np.zeros((*taken.shape, layout.rest)), np.zeros(taken.shape)
     for bf in block.table:
-        place = _places(bf, layout.width)
-        if place is None or not bf.factor.value.variables & set(block.names):
+        if bf.laid is None or not bf.factor.value.variables & set(block.names):
             continue
-        (rows,) = bf.rows
+        (rows,) = block.rows_of(bf)
+        place = _places(rows.W)
+        if place is None:
+            continue
         np.add.at(taken, (rows.group, place), 1)
         B[rows.group, place], b[rows.group, place] = rows.D, -rows.v
         found.append((bf, rows.group, place))
     return WidePriors(tuple(found), B, b) if (taken == 1).all() else None
 
 
-def _places(bf: BlockFactor, width: int) -> Array | None:
+def _places(W: Array) -> Array | None:
     """Return which wide unknown each row is the prior of; None where a row is anything else."""
-    if bf.precision.kind != "scalar" or bf.precision.root is not None or len(bf.rows) != 1:
-        return None
-    W = bf.rows[0].W
     place = np.abs(W).argmax(axis=1)
-    return np.asarray(place) if np.array_equal(W, -np.eye(width)[place]) else None
+    return np.asarray(place) if np.array_equal(W, -np.eye(W.shape[1])[place]) else None

@@ -9,7 +9,7 @@ import numpy as np
 from bayeskit.errors import DataError
 from bayeskit.expressions import Constant, Expression, Variable
 from bayeskit.expressions.structure import Index
-from bayeskit.model.labels import encode, keys
+from bayeskit.model.labels import Coords, Factorized, encode, keys
 from bayeskit.model.statements import DataColumn, IndexColumn
 
 Array = np.ndarray
@@ -22,23 +22,23 @@ class Batch:
     ----------
     number : int
         0 for the first.
-    labels : mapping
+    labels : Coords
         The labels of every dim in this batch.
-    coords : mapping
+    coords : Coords
         The labels over all batches.
     shared : set of str
         Dims that are matched by label between batches.
     """
 
-    def __init__(self, number: int, labels: dict[str, Array], coords: Mapping[str, Array], shared: set[str]) -> None:
+    def __init__(self, number: int, labels: Coords, coords: Coords, shared: set[str]) -> None:
         self.number, self.labels = number, labels
-        self.sizes = {d: len(v) for d, v in labels.items()}
+        self.sizes = {d: labels.size(d) for d in labels}
         self.names: dict[str, Expression] = {}
         self.reused: set[str] = set()
         self.codes = {
-            d: encode(d, labels[d], coords[d])
+            d: encode(d, Factorized(labels[d]), coords[d])
             for d in shared
-            if d in labels and not np.array_equal(labels[d], coords[d])
+            if d in labels and not labels.agree(coords, d)
         }
 
     def bound_name(self, variable: Variable, array: Array) -> str:
@@ -60,7 +60,7 @@ class Batch:
 
 
 def merged_column(
-    column: DataColumn | IndexColumn, batches: Sequence[Batch], env: Mapping[str, Array], coords: Mapping[str, Array]
+    column: DataColumn | IndexColumn, batches: Sequence[Batch], env: Mapping[str, Array], coords: Coords
 ) -> Array:
     """Return a column over the labels of all batches, put together from theirs."""
     dims = column.variable.dims

@@ -10,13 +10,21 @@ import numpy as np
 from bayeskit.errors import DataError
 from bayeskit.expressions import Constant, Expression, Variable
 from bayeskit.model.batches import Batch, merged_column
-from bayeskit.model.checks import check_finite, check_indices, check_numbers, check_parameters, check_support
+from bayeskit.model.checks import (
+    Scan,
+    check_finite,
+    check_indices,
+    check_numbers,
+    check_parameters,
+    check_support,
+    scan,
+)
 from bayeskit.model.constants import align_constants
 from bayeskit.model.dims import latent_dims, resolve_labels
-from bayeskit.model.labels import encode, together
-from bayeskit.model.missing import split_missing
+from bayeskit.model.labels import Coords, encode, together
+from bayeskit.model.missing import Cells, open_cells, split_missing
 from bayeskit.model.problem import Factor, Latent, Observation, Problem
-from bayeskit.model.reading import Given, read_data
+from bayeskit.model.reading import Given, GivenData, read_data
 from bayeskit.model.statements import DataColumn, IndexColumn, RandomVariable
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ def bind(model: Model, batches: Sequence[Mapping[str, Given]], *, draw_observed:
     return _Binder(model, batches, draw_observed).bind()
 
 
-def read(model: Model, data: Any, more: Mapping[str, Any]) -> dict[str, Given]:
+def read(model: Model, data: Any, more: Mapping[str, Any]) -> GivenData:
     """Read data for a model, refusing names it does not know."""
     declared = {n: c.variable.dims for n, c in model.columns.items()} | {n: r.dims for n, r in model.random.items()}
     return read_data(data, more, declared)
@@ -52,15 +60,18 @@ class _Binder:
     def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]], draw_observed: bool) -> None:
         self.model, self.given, self.draw_observed = model, batches, draw_observed
         self.shared = latent_dims(model)
-        self.coords: dict[str, Array] = {}
-        own: list[dict[str, Array]] = []
-        for given in batches:
-            known = {d: v for d, v in self.coords.items() if d in self.shared} if own else None
-            own.append(resolve_labels(model, given, known))
-            for d, labels in own[-1].items():
-                self.coords[d] = together(self.coords.get(d, labels), labels) if d in self.shared else (
-                    self.coords.get(d, labels)
-                )  # fmt: skip
+        self.coords = Coords()
+        self.kept = [_kept(model, given, batches[:number]) for number, given in enumerate(batches)]
+        own: list[Coords] = []
+        for given, kept in zip(batches, self.kept, strict=True):
+            if "labels" not in kept:
+                kept["labels"] = resolve_labels(model, given, self.coords.among(self.shared) if own else None)
+            labels = kept["labels"]
+            own.append(labels)
+            for d in self.shared & self.coords.keys() & labels.keys():
+                if not labels.agree(self.coords, d):
+                    self.coords[d] = together(self.coords[d], labels[d])
+            self.coords = labels | self.coords
         self.batches = [Batch(n, labels, self.coords, self.shared) for n, labels in enumerate(own)]
         self.whole = Batch(0, own[0] | self.coords, self.coords, self.shared)
         self.env: dict[str, Array] = {}
@@ -123,15 +134,10 @@ class _Binder:
                     f"Add '{name}' to the data, with {f'dims {variable.dims}' if variable.dims else 'one number'}."
                 )
             return
-        value = given[name]
-        if isinstance(column, IndexColumn):
-            value = Given(encode(name, value.values, local.labels[column.into]), value.dims, value.coords)
-            advice = "Unknown labels need a prior: m.observed with bk.Categorical makes them latent."
-        else:
-            advice = "Missing numbers need a distribution: declare them with m.observed."
-        array = check_numbers(name, value, variable.dims, local)
-        check_finite(name, array, advice)
-        self._bind_name(local, variable.name, array)
+        kept = self.kept[local.number]
+        if ("column", name) not in kept:
+            kept["column", name] = _checked_column(local, column, given[name])
+        self._bind_name(local, variable.name, kept["column", name])
 
     def _holds_again(self, local: Batch, variable: Variable) -> bool:
         """Whether a column of an earlier batch serves this one too: it bears dims of latents alone."""
@@ -198,14 +204,13 @@ class _Binder:
         )  # fmt: skip
 
     def _align(self, name: str, written: Expression, local: Batch) -> Expression:
-        first = {d: v for d, v in self.batches[0].labels.items() if d in self.shared}
-        return align_constants(name, written, local.labels, first)
+        return align_constants(name, written, local.labels, self.batches[0].labels.among(self.shared))
 
     def _place_latent(self, statement: RandomVariable) -> None:
         factor = self._factor(self.whole, statement, statement.variable)
         self._check_expressions(statement, self.whole)
         check_parameters(factor, self.env, self.whole)
-        shape = tuple(len(self.coords[d]) for d in statement.dims)
+        shape = tuple(self.coords.size(d) for d in statement.dims)
         self.latents[statement.name] = Latent(statement.name, statement.variable, shape, factor)
         self.factors.append(factor)
 
@@ -227,38 +232,35 @@ class _Binder:
             check_indices(statement.name, written, self.env, local)
 
     def _place_observation(self, local: Batch, statement: RandomVariable, given: Given) -> None:
-        array = check_numbers(statement.name, _as_codes(local, statement, given), statement.dims, local)
-        open_ = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
-        if open_.any() and not statement.observed:
-            check_finite(statement.name, array, "A latent is known as a whole or not at all.")
-        check_finite(statement.name, array, "Write a missing entry as NaN.", missing_allowed=True)
-        if not statement.distribution.discrete:
-            array = array.astype(float, copy=False)
-        self._check_expressions(statement, local)
-        whole = self._factor(local, statement, Constant(array, statement.dims))
-        check_parameters(whole, self.env, local)
-        check_support(whole, self.env, open_, local.labels)
-        known: Factor | None
-        if open_.any():
-            known = self._place_partly(local, statement, whole, array, open_)
+        kept = self.kept[local.number].setdefault(("observed", statement.name), {})
+        if "values" not in kept:
+            kept["values"] = _checked_values(local, statement, given)
+        array, open_, found = kept["values"]
+        counts = found.counts if statement.distribution.discrete else None
+        values = array if counts is None else counts
+        whole = self._factor(local, statement, Constant(values, statement.dims))
+        if "ends" not in kept:
+            self._check_expressions(statement, local)
+            check_parameters(whole, self.env, local)
+            check_support(whole, self.env, array, open_, found, local.labels)
+            kept["ends"] = found.low, found.high
+        known: Factor | None = whole
+        if found.missing:
+            if "open" not in kept:
+                kept["open"] = open_cells(local, statement, array, open_)
+            known = self._place_partly(local, statement, whole, kept["open"])
         else:
-            if statement.distribution.discrete and array.dtype.kind == "f":
-                array = array.astype(np.int64)
-                whole = self._factor(local, statement, Constant(array, statement.dims))
-            self._bind_name(local, statement.name, array)
+            self._bind_name(local, statement.name, values)
             self.factors.append(whole)
-            known = whole
-        self.observations.append(Observation(statement.name, whole, array, open_, known))
+        self.observations.append(Observation(statement.name, whole, values, open_, known, kept))
 
-    def _place_partly(
-        self, local: Batch, statement: RandomVariable, whole: Factor, array: Array, open_: Array
-    ) -> Factor | None:
+    def _place_partly(self, local: Batch, statement: RandomVariable, whole: Factor, cells: Cells) -> Factor | None:
         """Split an observation with missing entries into its known cells, which are returned, and a latent."""
-        split = split_missing(local, statement, whole, array, open_, self.model)
+        split = split_missing(local, statement, whole, cells, self.model)
         self.factors += split.factors
         self.latents[split.latent.name] = split.latent
         self.cell_labels[split.dim] = split.cell_labels
-        self.coords[split.dim] = np.arange(split.latent.size)
+        self.coords.number(split.dim, split.latent.size)
         local.names[statement.name] = split.completed
         if local.number == 0:
             self.whole.names[statement.name] = split.completed
@@ -291,6 +293,44 @@ class _Binder:
         return later
 
 
+def _kept(model: Model, given: Mapping[str, Given], before: Sequence[Mapping[str, Given]]) -> dict[Any, Any]:
+    """Return what earlier bindings found out about a batch, as far as it holds for this one."""
+    if not isinstance(given, GivenData):
+        return {}
+    statements = [len(s) for s in (model.columns, model.random, model.derivations, model.terms)]
+    held = given.kept.get("for")
+    after = (
+        held is not None and len(held[2]) == len(before) and all(a is b for a, b in zip(held[2], before, strict=True))
+    )
+    if held is None or held[0] is not model or held[1] != statements or not after:
+        given.kept.clear()
+        given.kept["for"] = model, statements, tuple(before)
+    return given.kept
+
+
+def _checked_column(local: Batch, column: DataColumn | IndexColumn, given: Given) -> Array:
+    """Return the values of a column: numbers, or codes of its labels."""
+    advice = "Missing numbers need a distribution: declare them with m.observed."
+    if isinstance(column, IndexColumn):
+        given = Given(encode(column.name, given.labels, local.labels[column.into]), given.dims, given.coords)
+        advice = "Unknown labels need a prior: m.observed with bk.Categorical makes them latent."
+    array = check_numbers(column.name, given, column.variable.dims, local)
+    check_finite(column.name, array, scan(array), advice)
+    return array
+
+
+def _checked_values(local: Batch, statement: RandomVariable, given: Given) -> tuple[Array, Array, Scan]:
+    """Return what was observed, where nothing was, and what a look at every value found."""
+    name, discrete = statement.name, statement.distribution.discrete
+    array = check_numbers(name, _as_codes(local, statement, given), statement.dims, local)
+    found = scan(array, discrete=discrete)
+    if found.missing and not statement.observed:
+        check_finite(name, array, found, "A latent is known as a whole or not at all.")
+    check_finite(name, array, found, "Write a missing entry as NaN.", missing_allowed=True)
+    open_ = np.isnan(array) if found.missing else np.zeros(array.shape, dtype=bool)
+    return array if discrete else array.astype(float, copy=False), open_, found
+
+
 def _as_codes(local: Batch, statement: RandomVariable, given: Given) -> Given:
     """Turn labels of a categorical variable into codes; where its dim has no labels they are codes already."""
     into = statement.variable.into
@@ -299,5 +339,5 @@ def _as_codes(local: Batch, statement: RandomVariable, given: Given) -> Given:
     labels = local.labels[into]
     by_label = given.values.dtype.kind in "OU"
     if by_label or (labels.dtype.kind in "biu" and not np.array_equal(labels, np.arange(len(labels)))):
-        return Given(encode(statement.name, given.values, labels), given.dims, given.coords)
+        return Given(encode(statement.name, given.labels, labels), given.dims, given.coords)
     return given

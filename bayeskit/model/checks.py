@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,24 +13,29 @@ from bayeskit.errors import DataError, ParameterError, SupportError
 from bayeskit.expressions import Constant, Expression
 from bayeskit.expressions.printing import print_number
 from bayeskit.expressions.structure import Index
-from bayeskit.model.labels import keys, must_be_unique
+from bayeskit.model.labels import Coords, keys, must_be_unique
 from bayeskit.model.problem import Factor
 from bayeskit.model.reading import Given
 
 Array = np.ndarray
+_CHUNK = 65_536  # rows looked at at once: they stay in the processor's cache
+_SMALL = 1_000_000  # bytes of an array that is copied
 
 
 class Sized(Protocol):
     """What a check knows of a batch of data."""
 
-    labels: dict[str, Array]
+    labels: Coords
     sizes: dict[str, int]
     names: dict[str, Expression]
 
 
 # ---- values -----------------------------------------------------------------------------------------------------
 def check_numbers(name: str, given: Given, dims: tuple[str, ...], local: Sized) -> Array:
-    """Return numbers laid along the declared dims, in the order of the labels; the array is a copy."""
+    """Return numbers laid along the declared dims, in the order of the labels.
+
+    Small arrays are copied. Large ones are not, unless they must be laid out anew: they are the caller's, read-only.
+    """
     array = given.values
     if array.size == 0:
         raise DataError(
@@ -54,19 +60,75 @@ def check_numbers(name: str, given: Given, dims: tuple[str, ...], local: Sized) 
             "Declare its dims in the model, or reshape it."
         )
     for axis, dim in enumerate(dims):
-        labels, own = local.labels[dim], given.coords.get(dim)
-        if own is not None and not np.array_equal(own, labels):
-            array = _reordered(name, array, axis, dim, own, labels)
-        if array.shape[axis] != len(labels):
+        own = given.coords.get(dim)
+        if own is not None and not np.array_equal(own, local.labels[dim]):
+            array = _reordered(name, array, axis, dim, own, local.labels[dim])
+        if array.shape[axis] != local.labels.size(dim):
             raise DataError(
-                f"The values of '{name}' along '{dim}' must be {len(labels)}, one for each label. "
+                f"The values of '{name}' along '{dim}' must be {local.labels.size(dim)}, one for each label. "
                 f"Got {array.shape[axis]}. Check which rows are meant, or the labels of the dim."
             )
-    return np.array(array, dtype=float if array.dtype.kind == "f" else np.int64, order="C")
+    dtype = np.dtype(float if array.dtype.kind == "f" else np.int64)
+    if array.nbytes <= _SMALL or array.dtype != dtype or not array.flags.c_contiguous:
+        return np.array(array, dtype=dtype, order="C")
+    kept = array.view()
+    kept.flags.writeable = False
+    return kept
 
 
-def check_finite(name: str, array: Array, advice: str, *, missing_allowed: bool = False) -> None:
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over an array says of its values.
+
+    Attributes
+    ----------
+    low, high : number
+        The least and the greatest, NaN left out.
+    missing, infinite : bool
+        Whether any is NaN, or infinite.
+    counts : array, optional
+        The values as integers, where they are whole numbers all and were asked for.
+    """
+
+    low: float
+    high: float
+    missing: bool = False
+    infinite: bool = False
+    counts: Array | None = None
+
+
+def scan(array: Array, *, discrete: bool = False) -> Scan:
+    """Look at every value once; with ``discrete``, as whole numbers."""
+    flat = array.reshape(-1)
+    chunks = (flat[i : i + _CHUNK] for i in range(0, flat.size, _CHUNK))
+    if flat.dtype.kind == "i":
+        ends = [(c.min(), c.max()) for c in chunks]
+        return Scan(int(min(e[0] for e in ends)), int(max(e[1] for e in ends)), counts=array)
+    counts = np.empty(flat.size, dtype=np.int64) if discrete else None
+    low, high, missing, start = np.inf, -np.inf, False, 0
+    for chunk in chunks:
+        least, most = chunk.min(), chunk.max()
+        if least != least:
+            missing = True
+            least, most = np.fmin.reduce(chunk), np.fmax.reduce(chunk)
+        low, high = min(low, least), max(high, most)  # NaN, where all is missing, changes nothing
+        if counts is not None:
+            counts = None if missing or max(-low, high) >= 2.0**63 else _whole(chunk, counts, start)
+        start += _CHUNK
+    whole = None if counts is None else counts.reshape(array.shape)
+    return Scan(float(low), float(high), missing, bool(np.isinf([low, high]).any() and high >= low), whole)
+
+
+def _whole(chunk: Array, counts: Array, start: int) -> Array | None:
+    """Fill in a chunk as integers; None where it holds other numbers."""
+    counts[start : start + len(chunk)] = chunk
+    return counts if (counts[start : start + len(chunk)] == chunk).all() else None
+
+
+def check_finite(name: str, array: Array, found: Scan, advice: str, *, missing_allowed: bool = False) -> None:
     """Refuse infinite numbers, and NaN where no distribution stands behind it."""
+    if not found.infinite and (missing_allowed or not found.missing):
+        return
     bad = np.isinf(array) if missing_allowed else ~np.isfinite(array)
     if bad.any():
         raise DataError(
@@ -100,8 +162,8 @@ def check_parameters(factor: Factor, env: Mapping[str, Array], local: Sized) -> 
         value = arrays.get(parameter.name)
         if value is None or isinstance(expression, Constant):
             continue
-        bad = np.asarray(parameter.invalid(value))
-        if bad.any():
+        if _anywhere(parameter.invalid, [value], len(factor.plates)):
+            bad = np.asarray(parameter.invalid(value))
             place = np.unravel_index(int(np.argmax(bad)), bad.shape)
             where = _at(factor.plates, place[1:], local.labels, value.shape[1:])
             name, text = parameter.name, parameter.domain.text
@@ -119,11 +181,24 @@ def check_parameters(factor: Factor, env: Mapping[str, Array], local: Sized) -> 
             )
     if len(arrays) == len(family.parameters) and family.joint_condition:
         values = [arrays[p.name] for p in family.parameters]
-        if np.any(family._joint_invalid(*values)):
+        if _anywhere(family._joint_invalid, values, len(factor.plates)):
             raise ParameterError(
                 f"The parameters of '{factor.name}' ~ {family} must satisfy {family.joint_condition}. "
                 "Got data that break it. Check the data they are computed from."
             )
+
+
+def _anywhere(test: Callable[..., Array], arrays: list[Array], plates: int) -> bool:
+    """Whether a test of arrays ``(1, *plates, ...)`` holds anywhere, tried chunk by chunk along the first plate."""
+    return any(np.asarray(test(*chunk)).any() for chunk in _chunks(arrays, plates))
+
+
+def _chunks(arrays: list[Array], plates: int) -> Iterator[list[Array]]:
+    length = max((a.shape[1] for a in arrays if a.ndim > 1), default=1) if plates else 1
+    step = max(1, _CHUNK * length // max(1, *(a.size for a in arrays)))
+    for start in range(0, length, step):
+        here = slice(start, start + step)
+        yield [a[:, here] if plates and a.ndim > 1 and a.shape[1] > 1 else a for a in arrays]
 
 
 def _known_parameters(factor: Factor, env: Mapping[str, Array]) -> dict[str, Array]:
@@ -147,24 +222,59 @@ def _at(dims: tuple[str, ...], place: tuple, labels: Mapping[str, Array], shape:
 
 
 # ---- supports ---------------------------------------------------------------------------------------------------
-def check_support(factor: Factor, env: Mapping[str, Array], missing: Array, labels: Mapping[str, Array]) -> None:
-    """Refuse observations outside the support of their distribution, as far as known parameters tell."""
+def check_support(
+    factor: Factor, env: Mapping[str, Array], given: Array, missing: Array, found: Scan, labels: Mapping[str, Array]
+) -> None:
+    """Refuse observations outside the support of their distribution, as far as known parameters tell.
+
+    Parameters
+    ----------
+    factor : Factor
+        The observations and their distribution.
+    env : mapping
+        Known values.
+    given, missing : array
+        What was observed, and where nothing was.
+    found : Scan
+        What is known of ``given`` already.
+    labels : mapping
+        The labels of the dims, for the message.
+    """
     known = _known_parameters(factor, env)
     arrays = [
         known[p.name] if p.name in known else np.full((1,) * (1 + len(factor.plates) + p.event_ndim), np.nan)
         for p in factor.distribution.parameters
     ]  # NaN, which bounds nothing, stands for a parameter that is not known yet
-    x = factor.value_array(env)
-    if factor.event:
-        missing = missing.any(axis=tuple(range(len(factor.plates), missing.ndim)))
     with np.errstate(all="ignore"):
-        outside = _outside(factor, x, arrays)
-    outside = np.broadcast_to(outside, (1, *factor.shape))[0] & ~missing
-    if outside.any():
-        raise SupportError(_support_message(factor, x[0], outside, known, labels))
+        if not factor.event and _is_inside(factor, found, arrays):
+            return
+        if factor.event:
+            missing = missing.any(axis=tuple(range(len(factor.plates), missing.ndim)))
+        x, plates = given[np.newaxis], len(factor.plates)
+
+        def wrong(x: Array, hidden: Array, *arrays: Array) -> Array:
+            return _outside(factor, x, arrays) & ~hidden
+
+        if _anywhere(wrong, [x, missing[np.newaxis], *arrays], plates):
+            outside = np.broadcast_to(wrong(x, missing[np.newaxis], *arrays), (1, *factor.shape))[0]
+            raise SupportError(_support_message(factor, x[0], outside, known, labels))
 
 
-def _outside(factor: Factor, x: Array, arrays: list[Array]) -> Array:
+def _is_inside(factor: Factor, found: Scan, arrays: list[Array]) -> bool:
+    """Whether the least and the greatest value show that all are in the support, the same for every row."""
+    distribution = factor.distribution
+    lower, upper = (np.asarray(b) for b in distribution._bounds(*arrays))
+    if lower.size > 1 or upper.size > 1 or found.low < lower or found.high > upper:
+        return False
+    if distribution.support_text == "the positive numbers" and found.low <= 0:
+        return False
+    categories = _categories(factor)
+    if categories is not None and found.high >= categories:
+        return False
+    return not distribution.discrete or found.counts is not None
+
+
+def _outside(factor: Factor, x: Array, arrays: Sequence[Array]) -> Array:
     distribution = factor.distribution
     if factor.event:
         return np.asarray(distribution._outside(x, *arrays))
@@ -218,10 +328,9 @@ def check_indices(name: str, node: Expression, env: Mapping[str, Array], local: 
 
 
 def _check_codes(name: str, node: Index, dim: str, codes: Array, size: int) -> None:
-    bad = (codes < 0) | (codes >= size)
-    if codes.dtype.kind == "f":
-        bad |= codes != np.floor(codes)
-    if bad.any():
+    found = scan(codes, discrete=True)
+    if found.counts is None or found.low < 0 or found.high >= size:
+        bad = (codes < 0) | (codes >= size) | (codes != np.floor(codes))
         raise DataError(
             f"The index '{node.indices[dim]}' of '{node.table}' in '{name}' must be whole numbers in 0..{size - 1} "
             f"along '{dim}'. Got {print_number(codes[bad][0])}. Declare a column of labels with m.index."

@@ -25,7 +25,7 @@ def latent_dims(model: Model) -> set[str]:
     return borne | {c.into for c in model.columns.values() if isinstance(c, IndexColumn)}
 
 
-def resolve_labels(model: Model, given: Mapping[str, Given], known: Mapping[str, Array] | None = None) -> Coords:
+def resolve_labels(model: Model, given: Mapping[str, Given], known: Coords | None = None) -> Coords:
     """Return the labels of every dim, for one batch of data.
 
     Parameters
@@ -34,11 +34,11 @@ def resolve_labels(model: Model, given: Mapping[str, Given], known: Mapping[str,
         The statements.
     given : mapping
         The data of this batch.
-    known : mapping, optional
+    known : Coords, optional
         Labels of the shared dims in earlier batches, where this is a later one. It may bear some of them only, and new
         ones; the labels that the model states for dims of data alone are not binding for it.
     """
-    labels: Coords = dict(model.coords) if known is None else {}
+    labels = Coords(model.coords if known is None else None)
     declared = _declared_dims(model)
     for name, value in given.items():
         for dim, own in value.coords.items():
@@ -49,15 +49,16 @@ def resolve_labels(model: Model, given: Mapping[str, Given], known: Mapping[str,
             if known is None or dim not in known:
                 _take_labels(labels, dim, own, name)
     _labels_in_columns(model, given, labels, known)
-    for dim, before in (known or {}).items():
-        own = labels.setdefault(dim, before)
-        if own is not before and set(keys(own)) == set(keys(before)):
-            labels[dim] = before
+    if known is not None:
+        for dim in labels:
+            if dim in known and set(keys(labels[dim])) == set(keys(known[dim])):
+                labels[dim] = known[dim]
+        labels = known | labels
     _sizes(model, given, labels, declared)
     for dim in model.all_dims():
         if dim.endswith("_") and dim[:-1] in labels:
             labels[dim] = labels[dim[:-1]]  # the second dim of a matrix has the labels of the first
-    return {**model.coords, **labels}
+    return Coords(model.coords) | labels
 
 
 def _declared_dims(model: Model) -> dict[str, tuple[str, ...]]:
@@ -79,22 +80,21 @@ def _take_labels(labels: Coords, dim: str, own: Array, name: str) -> None:
         )
 
 
-def _labels_in_columns(
-    model: Model, given: Mapping[str, Given], labels: Coords, known: Mapping[str, Array] | None
-) -> None:
+def _labels_in_columns(model: Model, given: Mapping[str, Given], labels: Coords, known: Coords | None) -> None:
     """Read the labels that stand in index columns, and in categorical variables given by label."""
-    columns: dict[str, dict[str, Array]] = {}
+    columns: dict[str, list[Given]] = {}
     for name, column in model.columns.items():
         if isinstance(column, IndexColumn) and name in given:
-            columns.setdefault(column.into, {})[name] = given[name].values
+            columns.setdefault(column.into, []).append(given[name])
     for name, statement in model.random.items():
         into = statement.variable.into
         if into is not None and name in given and given[name].values.dtype.kind in "OU":
-            columns.setdefault(into, {})[name] = given[name].values
+            columns.setdefault(into, []).append(given[name])
     for dim, values in columns.items():
-        found = found_labels(values.values())
+        found = found_labels(value.labels for value in values)
         if known is not None:
-            labels[dim] = together(labels.get(dim, known.get(dim, found)), found)
+            held = labels if dim in labels else known
+            labels[dim] = together(held[dim] if dim in held else found, found)
         elif dim not in labels:
             labels[dim] = found
         elif dim not in model.coords:
@@ -106,7 +106,11 @@ def _sizes(model: Model, given: Mapping[str, Given], labels: Coords, declared: M
 
     def size(dim: str, length: int) -> None:
         stated = model.coords.get(dim)
-        labels.setdefault(dim, stated if stated is not None and len(stated) == length else np.arange(length))
+        if dim not in labels:
+            if stated is not None and len(stated) == length:
+                labels[dim] = stated
+            else:
+                labels.number(dim, length)
 
     for _, constant in written_arrays(model):
         for dim, length in zip(constant.dims, constant.value.shape, strict=True):
@@ -116,10 +120,10 @@ def _sizes(model: Model, given: Mapping[str, Given], labels: Coords, declared: M
         if len(dims) == value.values.ndim:
             for dim, length in zip(dims, value.values.shape, strict=True):
                 size(dim, length)
-    for name, dim, length in joined_sizes(model, {d: len(v) for d, v in labels.items()}):
+    for name, dim, length in joined_sizes(model, {d: labels.size(d) for d in labels}):
         size(dim, length)
-        if len(labels[dim]) != length:
+        if labels.size(dim) != length:
             raise DataError(
-                f"The dim '{dim}' of '{name}' must have {len(labels[dim])} entries, one for each label. "
+                f"The dim '{dim}' of '{name}' must have {labels.size(dim)} entries, one for each label. "
                 f"Got {length} from bk.stack or bk.concat. Check the pieces, or the labels of the dim."
             )

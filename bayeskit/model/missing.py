@@ -20,6 +20,39 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Which entries of an observation are open: flat places in the order of its dims.
+
+    Attributes
+    ----------
+    open, known : array
+        Places of the open cells, and of the known ones.
+    values : array
+        The observation with zeros in the open cells.
+    labels : dict
+        Where each open cell lies: labels by dim.
+    """
+
+    open: Array
+    known: Array
+    values: Array
+    labels: dict[str, Array]
+
+
+def open_cells(local: Batch, statement: RandomVariable, array: Array, is_open: Array) -> Cells:
+    """Find the open entries of an observation."""
+    filled = np.where(is_open, 0, array)
+    cells = np.flatnonzero(is_open)
+    places = zip(statement.dims, _places(cells, array.shape), strict=True)
+    return Cells(
+        open=cells,
+        known=np.flatnonzero(~is_open),
+        values=filled.astype(np.int64) if statement.distribution.discrete else filled,
+        labels={d: local.labels[d][p] for d, p in places},
+    )
+
+
 @dataclass(frozen=True)
 class Split:
     """What a partly missing observation becomes.
@@ -43,9 +76,7 @@ class Split:
     cell_labels: dict[str, Array]
 
 
-def split_missing(
-    local: Batch, statement: RandomVariable, whole: Factor, array: Array, open_: Array, model: Model
-) -> Split:
+def split_missing(local: Batch, statement: RandomVariable, whole: Factor, found: Cells, model: Model) -> Split:
     """Split an observation at its missing entries."""
     name = f"{statement.name}_missing" + (f"_{local.number}" if local.number else "")
     dim = f"{name}_cell"
@@ -54,7 +85,7 @@ def split_missing(
             f"The missing entries of '{statement.name}' must have the name '{name}' to themselves. Got a model that "
             "uses it already. Rename the other variable or dim."
         )
-    cells = np.flatnonzero(open_)
+    cells = found.open
     discrete = statement.distribution.discrete
     if statement.event and statement.distribution.family != "MvNormal":
         raise DataError(
@@ -62,23 +93,20 @@ def split_missing(
             "entries. Leave those rows out; only vectors with a MvNormal can be missing in part."
         )
     unknown = Variable(name, (dim,), owner=model, integer=discrete, into=statement.variable.into)
-    filled = np.where(open_, 0, array)
-    known = filled.astype(np.int64) if discrete else filled
-    completed = Scatter(statement.name, known, statement.dims, cells, unknown)
+    completed = Scatter(statement.name, found.values, statement.dims, cells, unknown)
     factors = []
     if statement.event:
         prior = _with_value(whole, completed)
     else:
-        if len(cells) < array.size:
-            factors.append(_at_cells(whole, np.flatnonzero(~open_), f"{statement.name}_cell", known))
+        if len(found.known):
+            factors.append(_at_cells(whole, found.known, f"{statement.name}_cell", found.values))
         prior = _at_cells(whole, cells, dim, unknown)
-    places = zip(statement.dims, _places(cells, array.shape), strict=True)
     return Split(
         latent=Latent(name, unknown, (len(cells),), prior, missing_from=statement.name),
         completed=completed,
         factors=[*factors, prior],
         dim=dim,
-        cell_labels={d: local.labels[d][p] for d, p in places},
+        cell_labels=found.labels,
     )
 
 

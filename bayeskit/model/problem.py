@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit.expressions import Expression, Variable, aligner
+from bayeskit.model.labels import Coords
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -162,7 +163,7 @@ class Problem:
     """A bound model: known values, unknowns, and the factors of their joint density."""
 
     model: Model
-    coords: Mapping[str, Array]
+    coords: Coords
     env: Environment
     latents: Mapping[str, Latent]
     factors: tuple[Factor, ...]
@@ -171,13 +172,13 @@ class Problem:
     potentials: Mapping[str, Expression] = field(default_factory=dict)
     conditions: Mapping[str, Expression] = field(default_factory=dict)
     observations: tuple[Observation, ...] = ()
-    batch_coords: tuple[Mapping[str, Array], ...] = ()
+    batch_coords: tuple[Coords, ...] = ()
     cell_labels: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Sizes of the dims."""
-        return {d: len(labels) for d, labels in self.coords.items()}
+        return {d: self.coords.size(d) for d in self.coords}
 
     def factors_of(self, names: Iterable[str]) -> list[Factor]:
         """Return the factors that depend on any of the names."""

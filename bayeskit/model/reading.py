@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from bayeskit.errors import DataError
+from bayeskit.model.labels import Factorized
 
 Dims = Mapping[str, tuple[str, ...]]
 
@@ -22,8 +24,28 @@ class Given:
     dims: tuple[str, ...] | None = None
     coords: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    @cached_property
+    def labels(self) -> Factorized:
+        """The values as labels."""
+        return Factorized(self.values)
 
-def read_data(data: Any, more: Mapping[str, Any], declared: Dims) -> dict[str, Given]:
+
+class GivenData(dict[str, Given]):
+    """One batch of data by name, and in ``kept`` what was found out about it: its rows are looked at once.
+
+    Attributes
+    ----------
+    kept : dict
+        Arrays and labels that were checked, and sums over rows. They hold as long as the batch comes after the same
+        batches of the same model.
+    """
+
+    def __init__(self, values: Mapping[str, Given]) -> None:
+        super().__init__(values)
+        self.kept: dict[Any, Any] = {}
+
+
+def read_data(data: Any, more: Mapping[str, Any], declared: Dims) -> GivenData:
     """Read data of any supported kind by name; ``declared`` holds the dims of the names a model knows.
 
     Names that the model does not know are refused in a mapping, and left alone in a table or Dataset.
@@ -40,7 +62,7 @@ def read_data(data: Any, more: Mapping[str, Any], declared: Dims) -> dict[str, G
     for name in values:
         if name not in declared:
             raise DataError(_unknown_name(str(name), declared))
-    return {n: _read_value(n, v, declared[n]) for n, v in values.items()}
+    return GivenData({n: _read_value(n, v, declared[n]) for n, v in values.items()})
 
 
 def _unknown_name(name: str, declared: Dims) -> str:

@@ -20,6 +20,23 @@ Environment = Mapping[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
+class KnownTerm:
+    """One linear term whose numbers are known: each row takes ``sign * coefficient`` of the elements at ``codes``.
+
+    Arrays run over the frame of the rows and then over the summed dims, with size 1 where they do not vary; they are
+    views of the data where possible. ``codes`` tell the element along each dim of the target, ``positions`` how the
+    model wrote it.
+    """
+
+    target: str
+    sign: float
+    coefficient: Array
+    codes: dict[str, Array]
+    positions: dict[str, str | Expression]
+    summed: tuple[int, ...]  # sizes
+
+
+@dataclass(frozen=True, eq=False)
 class Triplets:
     """Entries of a design: ``J[row, column] += value``; arrays ``(batch, entries)``, batch 1 where known."""
 
@@ -67,13 +84,33 @@ class Design:
 
     def offset(self, env: Environment) -> Array:
         """Return v, the part of the residual free of the unknowns: ``(batch, rows)``."""
+        value = self._offset(env)
+        full = tuple(self.sizes[d] for d in self.frame)
+        return np.broadcast_to(value, (value.shape[0], *full)).reshape(value.shape[0], -1).astype(float, copy=False)
+
+    def _offset(self, env: Environment) -> Array:
         value = aligner(self.value_offset.dims, self.frame)(self.value_offset.evaluate(env))
         if self.factor.distribution.family == "LogNormal":
             value = np.log(value)
         if self.mean_offset is not ZERO:
             value = value - aligner(self.mean_offset.dims, self.frame)(self.mean_offset.evaluate(env))
-        full = tuple(self.sizes[d] for d in self.frame)
-        return np.broadcast_to(value, (value.shape[0], *full)).reshape(value.shape[0], -1).astype(float, copy=False)
+        return np.asarray(value)
+
+    def framed_offset(self, env: Environment) -> Array:
+        """Return v where it is known, over the frame: a view of the data where it can be one."""
+        return np.asarray(self._offset(env)[0]).astype(float, copy=False)
+
+    def known_terms(self, env: Environment) -> list[KnownTerm]:
+        """Return the terms of a design that depends on data alone."""
+        return [self._known(sign, term, env) for sign, term in self.terms]
+
+    def _known(self, sign: float, term: Term, env: Environment) -> KnownTerm:
+        frame = self.frame + term.summed
+        sizes = tuple(self._size(d) for d in frame)
+        value = np.asarray(term.coefficient.evaluate(env)).astype(float, copy=False)
+        coefficient = aligner(term.coefficient.dims, frame)(value)[0]
+        codes = {d: self._codes(p, frame, sizes, env)[0] for d, p in term.positions.items()}
+        return KnownTerm(term.target, sign, coefficient, codes, dict(term.positions), sizes[len(self.frame) :])
 
     def triplets(self, env: Environment) -> Triplets:
         """Return the entries of the design J, so that ``e = v - J x``."""
@@ -121,7 +158,7 @@ class Design:
             axis = list(frame).index(position)
             shape[1 + axis] = sizes[axis]
             return np.arange(sizes[axis]).reshape(shape)
-        return aligner(position.dims, tuple(frame))(position.evaluate(env)).astype(np.int64)
+        return aligner(position.dims, tuple(frame))(position.evaluate(env)).astype(np.int64, copy=False)
 
 
 def _term_variables(term: Term) -> frozenset[str]:

@@ -45,6 +45,15 @@ class Layout:
         return int(self.dense.shape[0])
 
     @cached_property
+    def lookup(self) -> tuple[Array, Array]:
+        """For every column its group, -1 for the dense ones, and its place in its group or among the dense ones."""
+        total = self.wide.size + self.rest
+        group, place = np.full(total, -1), np.zeros(total, dtype=np.int64)
+        group[self.wide] = np.arange(self.groups)[:, None]
+        place[self.wide], place[self.dense] = np.arange(self.width), np.arange(self.rest)
+        return group, place
+
+    @cached_property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shapes of A, of ``[C, hw]`` and of ``[[D, hd], [hd', v'v]]``."""
         g, k, r = self.groups, self.width, self.rest

@@ -55,10 +55,11 @@ class Precision:
 
     Attributes
     ----------
-    weight : array (plates,)
-        The known part; for vectors with a known matrix, ones: those rows are whitened by ``root``.
-    cell : array (plates,)
-        The noise cell of each plate.
+    framed_weight : array
+        The known part over the plates, of size 1 along those it does not vary with; for vectors with a known matrix
+        one: those rows are whitened by ``root``.
+    framed_cell : array
+        The noise cell of each plate, likewise.
     cells : int
         How many noise cells there are; 1 for a known precision.
     latent : Expression or None
@@ -75,21 +76,32 @@ class Precision:
         self.latent: Expression | None = None
         self.dims: tuple[str, ...] = ()
         self.plates = int(np.prod(factor.shape, dtype=int))
-        self.weight, self.cell, self.cells = np.ones(self.plates), np.zeros(self.plates, dtype=np.int64), 1
+        one = (1,) * len(factor.shape)
+        self.framed_weight, self.framed_cell, self.cells = np.ones(one), np.zeros(one, dtype=np.int64), 1
         self.log_det = 0.0
         if factor.event:
             self._read_matrix(known, env)
         else:
             self._read_scalar(known, env)
-        self.counts = np.bincount(self.cell, minlength=self.cells).astype(float)
+        found = np.bincount(self.framed_cell.ravel(), minlength=self.cells).astype(float)
+        self.counts = found * (self.plates / max(1, self.framed_cell.size))
+
+    @cached_property
+    def weight(self) -> Array:
+        """The known part of every plate, flat: ``(plates,)``."""
+        return np.broadcast_to(self.framed_weight, self.factor.shape).reshape(-1)
+
+    @cached_property
+    def cell(self) -> Array:
+        """The noise cell of every plate, flat: ``(plates,)``."""
+        return np.broadcast_to(self.framed_cell, self.factor.shape).reshape(-1)
 
     def _read_scalar(self, known: set[str], env: Environment) -> None:
         factor = self.factor
         k, latent = split_known(factor.parameter("sigma"), known)
-        sigma = aligner(k.dims, factor.plates)(np.asarray(k.evaluate(env), dtype=float))
-        sigma = np.broadcast_to(sigma, (1, *factor.shape)).reshape(-1)
-        self.weight = sigma**-2.0
-        self.log_det = float(-np.log(sigma).sum())
+        sigma = aligner(k.dims, factor.plates)(np.asarray(k.evaluate(env), dtype=float))[0]
+        self.framed_weight = sigma**-2.0
+        self.log_det = float(-np.log(sigma).sum() * (self.plates / max(1, sigma.size)))
         if latent is not None:
             self._place_cells(latent, known, env, factor.plates, 0)
 
@@ -128,14 +140,14 @@ class Precision:
         for dim in self.dims:
             if dim in codes_of:
                 i = codes_of[dim]
-                code = aligner(i.dims, factor.plates)(i.evaluate(env)).astype(np.int64)
+                code = aligner(i.dims, factor.plates)(i.evaluate(env)).astype(np.int64, copy=False)
             else:
                 shape = [1] * (1 + len(factor.plates))
                 shape[1 + factor.plates.index(dim)] = -1
                 code = np.arange(factor.sizes[dim]).reshape(shape)
             cell = cell * factor.sizes[dim] + code
             self.cells *= factor.sizes[dim]
-        self.cell = np.broadcast_to(cell, (1, *factor.shape)).reshape(-1)
+        self.framed_cell = cell[0]
 
     def values(self, env: Environment) -> Array:
         """Return the latent part of the precision: ``(batch, cells)``, or ``(batch, cells, d, d)`` for matrices."""

@@ -116,8 +116,8 @@ def _count(
 ) -> tuple[list[Array], Array] | None:
     """Return the distinct rows of value and columns, each ``(cells, ...)``, and their numbers."""
     factor = o.factor
-    value = o.values
-    if o.is_missing.any():
+    value, partly = o.values, o.known is not factor
+    if partly:
         value = np.where(o.is_missing, 0, value)
         value = value.astype(np.int64) if factor.distribution.discrete else value
     arrays = [value, *(laid_along(c, factor.plates, env)[0] for c in columns)]
@@ -127,7 +127,7 @@ def _count(
     if len(numbers) > _MOST_COLUMNS:
         return None
     kept = tuple(i for i, p in enumerate(factor.plates) if p not in rows)
-    frame = Frame(factor.shape, kept, o.is_missing if o.is_missing.any() else None)
+    frame = Frame(factor.shape, kept, o.is_missing if partly else None)
     ends = o.kept.get("ends") if not factor.event else None
     cells = distinct_cells(frame, numbers, ends=ends, always=frame.size <= _SMALL and not kept)
     if cells is None:

@@ -456,7 +456,7 @@ def test_no_candidate_is_taken_unsound():
     m, data, names = made("neighbours")
     problem = problem_of(m, data)
     block = GaussianBlock(problem, names)
-    designs = [(bf.design, bf.design.triplets(problem.env)) for bf in block.factors]
+    designs = [(bf.design, bf.design.known_terms(problem.env)) for bf in block.factors]
     layout = choose_layout(block.latents, block.columns, designs)
     assert layout.groups == 0
 

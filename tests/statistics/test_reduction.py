@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bayeskit as bk
+from bayeskit.inference.core.linear_rows import linear_rows
 from bayeskit.inference.plan import make_plan
 from bayeskit.model.binding import bind, read
 from bayeskit.posterior.evidence import log_evidence
@@ -84,6 +85,33 @@ def counts_with_exposure(rng):
     e, g, lam = m.data("e", dims="obs"), m.index("g", dims="obs"), m.latent("lam", bk.Gamma(2, 1), dims="g")
     m.observed("y", bk.Poisson(np.log(e) * lam[g]), dims="obs")
     return m, {"e": rng.choice([2.0, 4.0], N), "g": rng.integers(0, 3, N), "y": rng.poisson(1.0, N)}
+
+
+@case(30)
+def log_linear(rng):
+    m = bk.Model(coords={"arm": 2})
+    e, x = m.data("e", dims="obs"), m.data("x", dims="obs")
+    a, b = m.latent("a", bk.Normal(0, 1), dims="arm"), m.latent("b", bk.Normal(0, 1))
+    m.observed("y", bk.Poisson(e * np.exp(a + b * x)), dims=("arm", "obs"))
+    return m, {"e": rng.choice([0.5, 4.0], N), "x": rng.choice([0, 1.5], N), "y": rng.poisson(0.5, (2, N))}
+
+
+@case(32)
+def softmax(rng):
+    m = bk.Model(coords={"k": 3})
+    x, b = m.data("x", dims="obs"), m.latent("b", bk.Normal(0, 1), dims="k")
+    m.observed("y", bk.Categorical(logit=b * x), dims="obs")
+    return m, {"x": rng.integers(0, 4, N), "y": rng.integers(0, 3, N)}
+
+
+@case(30)
+def probit(rng):
+    from scipy.special import ndtr
+
+    m = bk.Model()
+    x, b = m.data("x", dims="obs"), m.latent("b", bk.Normal(0, 1))
+    m.observed("y", bk.Binomial(4, ndtr(0.3 + b * x)), dims="obs")
+    return m, {"x": rng.integers(-2, 3, N), "y": rng.integers(0, 5, N)}
 
 
 @case(10)
@@ -173,3 +201,14 @@ def test_the_plan_and_the_evidence_are_the_same(name):
         for a, b in zip(before.exact, after.exact, strict=True):
             for x, y in zip(a.naturals, b.naturals, strict=True):
                 np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["two_indices", "columns_of_floats", "design_matrix", "log_linear", "softmax", "probit"]
+)
+def test_rows_of_cumulants_count_cells_as_often_as_they_occur(name):
+    whole, reduced, _ = both(name)
+    state = states(whole, batch=5)
+    (factor,) = (f for f in reduced.factors if f.weight is not None)
+    rows = linear_rows(reduced, factor, list(reduced.latents))
+    np.testing.assert_allclose(rows.total(state), factor.total({**reduced.env, **state}), rtol=1e-11)

@@ -122,6 +122,42 @@ class Probit:
         return weight * first, weight * second, None
 
 
+class ProbitCounts:
+    r"""Failures and successes of a probit: :math:`-f \log \Phi(-\eta) - s \log \Phi(\eta)`, of one tail of it.
+
+    Parameters
+    ----------
+    counts : array (2, rows)
+        Failures, then successes.
+    """
+
+    def __init__(self, counts: Array) -> None:
+        self.counts = counts
+
+    def fast(self, eta: Array, rows: slice) -> Array:
+        """Return the sum; infinite or NaN where a tail underflows."""
+        failures, successes = self.counts[:, rows, None]
+        x = eta[0]
+        tail = ndtr(-np.abs(x))
+        tail[tail < _SMALLEST] = 0.0
+        in_tail = np.where(x < 0.0, successes, failures)
+        value = in_tail * np.log(tail)
+        value += (failures + successes - in_tail) * np.log1p(-tail)
+        return -np.add.reduce(value, axis=0)
+
+    def careful(self, eta: Array, rows: slice) -> Array:
+        """Return the sum of logs of both tails."""
+        failures, successes = self.counts[:, rows]
+        return -(failures @ log_ndtr(-eta[0]) + successes @ log_ndtr(eta[0]))
+
+    def slopes(self, eta: Array, rows: slice) -> Slopes:
+        """Return the derivatives, by the inverse Mills ratios."""
+        failures, successes = self.counts[:, rows]
+        down, down2 = probit_slopes(-eta)
+        up, up2 = probit_slopes(eta)
+        return successes * up - failures * down, successes * up2 + failures * down2, None
+
+
 def probit_slopes(eta: Array) -> tuple[Array, Array]:
     r"""Return the first and second derivative of :math:`-\log\Phi(\eta)`: -m and m (m + eta), m = phi / Phi."""
     ratio = np.exp(-0.5 * eta * eta - log_ndtr(eta) - _HALF_LOG_TWO_PI)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtr, xlog1py, xlogy
 
 from bayeskit.distributions.saddlepoint import log_poisson
-from bayeskit.inference.core.cumulants import Exponential, Slopes, Softmax, log_one_plus, probit_slopes
+from bayeskit.inference.core.cumulants import Exponential, ProbitCounts, Slopes, Softmax, log_one_plus
 
 Array = np.ndarray
 
@@ -114,7 +114,4 @@ class LargeProbit(Deviance):
 
     def slopes(self, eta: Array, rows: slice) -> Slopes:
         """Return the derivatives, counts included."""
-        failures, successes = self.counts[:, rows]
-        down, down2 = probit_slopes(-eta)
-        up, up2 = probit_slopes(eta)
-        return successes * up - failures * down, successes * up2 + failures * down2, None
+        return ProbitCounts(self.counts).slopes(eta, rows)

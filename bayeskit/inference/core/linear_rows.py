@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from bayeskit.expressions import aligner
-from bayeskit.inference.core.cumulants import Exponential, Part, Probit, Softmax, total
+from bayeskit.inference.core.cumulants import Exponential, Part, Probit, ProbitCounts, Softmax, total
 from bayeskit.inference.core.large_counts import (
     LargePoisson,
     LargeProbit,
@@ -25,14 +25,14 @@ from bayeskit.inference.core.large_counts import (
 )
 from bayeskit.inference.core.links import link_of
 from bayeskit.inference.core.merging import merge_equal
-from bayeskit.inference.core.predictor import read_design
+from bayeskit.inference.core.predictor import Predictor, TooLarge, read_predictor
 from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
 
 _LARGE = 1e4  # counts beyond are summed about the saturated fit
-_MANY = 64  # rows of one weight that are worth a part of their own
+_MANY = 512  # rows of one weight that are worth a part of their own
 _LIGHT = 1e3  # weights up to which log(1 + x) may be rounded as such
 
 
@@ -128,21 +128,25 @@ def linear_rows(problem: Problem, factor: Factor, names: Sequence[str]) -> Linea
     if found is None:
         return None
     link, frame = found
-    design = read_design(problem, link.predictor, frame, touched, factor.sizes)
-    if design is None:
+    family = factor.distribution.family
+    choices = factor.sizes[frame[-1]] if family in ("Categorical", "Multinomial") else 1
+    predictor = read_predictor(problem, link.predictor, frame, touched, factor.sizes, choices)
+    if predictor is None:
         return None
-    with np.errstate(all="ignore"):
-        if link.kind == "log":
-            return LinearRows(problem, factor, names, _poisson(design, _flat_value(problem, factor)))
-        family = factor.distribution.family
-        binary = family in ("Bernoulli", "Binomial")
-        categories = 2 if binary else factor.sizes[frame[-1]]
-        counts = _counts(problem, factor, categories)
-        if counts is None:
-            return None
-        design = design.reshape(counts.shape[1], 1 if binary else categories, -1)
-        sums = _choices(design, counts, link.kind, coefficient=family in ("Binomial", "Multinomial"))
-    return LinearRows(problem, factor, names, sums)
+    occurs = np.ones(factor.shape) if factor.weight is None else factor.weight
+    occurs = np.broadcast_to(occurs, factor.shape).reshape(-1)
+    try:
+        with np.errstate(all="ignore"):
+            if link.kind == "log":
+                return LinearRows(problem, factor, names, _poisson(predictor, _flat_value(problem, factor), occurs))
+            counts = _counts(problem, factor, max(2, choices))
+            if counts is None:
+                return None
+            many = family in ("Binomial", "Multinomial")
+            sums = _choices(predictor, counts, occurs, link.kind, coefficient=many)
+            return LinearRows(problem, factor, names, sums)
+    except TooLarge:
+        return None
 
 
 # ---- data of the rows ---------------------------------------------------------------------------------------------
@@ -150,6 +154,12 @@ def _flat_value(problem: Problem, factor: Factor) -> Array:
     """Return the value, plates and event raveled."""
     shape = (*factor.shape, *(factor.sizes[d] for d in factor.event))
     return np.broadcast_to(factor.value_array(problem.env)[0], shape).reshape(-1).astype(float)
+
+
+def _flat_weight(factor: Factor) -> Array:
+    """Return how often every plate occurs, raveled."""
+    size = int(np.prod(factor.shape, dtype=int))
+    return np.ones(size) if factor.weight is None else factor.weight.reshape(-1).astype(float)
 
 
 def _trials(problem: Problem, factor: Factor) -> Array | None:
@@ -179,58 +189,75 @@ def _counts(problem: Problem, factor: Factor, categories: int) -> Array | None:
 
 
 # ---- sums of each kind of row -------------------------------------------------------------------------------------
-def _poisson(design: Array, y: Array) -> Sums:
+def _poisson(predictor: Predictor, y: Array, weight: Array) -> Sums:
     """Counts with a log link; of rows with equal covariates the exposures and the counts are added."""
-    linear = np.zeros(design.shape[1])
-    void = np.isneginf(design[:, -1])
-    if np.any(y[void] > 0):
+    linear = np.zeros(predictor.width + 1)
+    exposure, total = predictor.offset + np.log(weight), weight * y  # logs of the exposure of all that are alike
+    void, large = np.isneginf(exposure), y > _LARGE
+    if np.any(total[void] > 0):
         linear[-1] = -np.inf
-    design, y = design[~void], y[~void]
-    large = y > _LARGE
-    parts = [Part(design[large][None], LargePoisson(y[large][None]))] if large.any() else []
-    linear[-1] += saturated(y[large][None]).sum()
-    if large.any():
-        design, y = design[~large], y[~large]
-    if not len(design):
+    parts = []
+    rows = np.flatnonzero(large & ~void)
+    if len(rows):
+        linear[-1] += weight[rows] @ saturated(y[None, rows])
+        design = predictor.dense(rows)[:, 0]
+        design[:, -1] = exposure[rows]
+        parts.append(Part(design[None], LargePoisson(total[None, rows])))
+    rows = np.flatnonzero(~large & ~void)
+    if not len(rows):
         return Sums(tuple(parts), linear)
-    linear += y @ design
-    linear[-1] -= gammaln(y + 1.0).sum()
-    merged = merge_equal(design[:, :-1])
+    linear[-1] += total[rows] @ predictor.offset[rows] - weight[rows] @ gammaln(y[rows] + 1.0)
+    exposure, total = exposure[rows], total[rows]
+    merged = merge_equal(predictor.columns(rows, offset=False), len(rows))
     if merged is not None:
         top = np.full(len(merged.first), -np.inf)
-        np.maximum.at(top, merged.group, design[:, -1])
-        exposure = merged.sum(np.exp(design[:, -1] - top[merged.group]))
-        design = np.concatenate([design[merged.first, :-1], (top + np.log(exposure))[:, None]], axis=1)
+        np.maximum.at(top, merged.group, exposure)
+        exposure = top + np.log(merged.sum(np.exp(exposure - top[merged.group])))
+        rows, total = rows[merged.first], merged.sum(total)
+    design = predictor.dense(rows)[:, 0]
+    design[:, -1] = exposure
+    linear[:-1] += total @ design[:, :-1]
     return Sums((*parts, Part(design[None], Exponential())), linear)
 
 
-def _choices(design: Array, counts: Array, kind: str, *, coefficient: bool) -> Sums:
-    """Choices among categories: `design` is ``(rows, 1 or categories, unknowns + 1)``."""
+def _choices(predictor: Predictor, counts: Array, weight: Array, kind: str, *, coefficient: bool) -> Sums:
+    """Choices among categories, that came `counts` times; of units with equal covariates the counts are added."""
     n = counts.sum(axis=0)
-    large = n - counts.max(axis=0) > _LARGE
-    linear = np.zeros(design.shape[-1])
+    large = (n - counts.max(axis=0) > _LARGE) & (weight > 0)
+    linear = np.zeros(predictor.width + 1)
     parts: list[Part] = []
-    if large.any():
-        linear[-1] += saturated(counts[:, large]).sum()
-        parts.append(_large(design[large], counts[:, large], kind))
-    if large.any() or not n.all():
-        design, counts = design[~large & (n > 0)], counts[:, ~large & (n > 0)]
-    if not len(design):
+    rows = np.flatnonzero(large)
+    if len(rows):
+        linear[-1] += weight[rows] @ saturated(counts[:, rows])
+        parts.append(_large(predictor.dense(rows), counts[:, rows] * weight[rows], kind))
+    rows = np.flatnonzero(~large & (n > 0) & (weight > 0))
+    if not len(rows):
         return Sums(tuple(parts), linear)
     if coefficient:
-        linear[-1] += log_coefficient(counts).sum()
-    merged = merge_equal(design.reshape(len(design), -1))
+        linear[-1] += weight[rows] @ log_coefficient(counts[:, rows])
+    counts = counts[:, rows] * weight[rows]
+    merged = merge_equal(predictor.columns(rows, offset=True), len(rows))
     if merged is not None:
-        design, counts = design[merged.first], np.stack([merged.sum(c) for c in counts])
+        rows, counts = rows[merged.first], np.stack([merged.sum(c) for c in counts])
+    design = predictor.dense(rows)
     if kind == "probit":
-        failed, came = counts > 0
-        signed = np.concatenate([design[came, 0], -design[failed, 0]])
-        parts += _by_weight(signed[None], np.concatenate([counts[1, came], counts[0, failed]]), Probit)
+        parts += _probits(design[:, 0], counts)
     else:
         contrasts, counts = _contrasts(design, counts)
         linear += np.einsum("cn,cnk->k", counts[1:], contrasts)
         parts += _by_weight(contrasts, counts.sum(axis=0), Softmax)
     return Sums(tuple(parts), linear)
+
+
+def _probits(design: Array, counts: Array) -> list[Part]:
+    """Rows with failures and successes, and rows with one of them, as successes of the opposite predictor."""
+    failed, came = counts > 0
+    both, one = failed & came, failed ^ came
+    parts = [Part(design[both][None], ProbitCounts(counts[:, both]))] if both.any() else []
+    if one.any():
+        signed = design[one] * np.where(failed[one], -1.0, 1.0)[:, None]
+        parts += _by_weight(signed[None], counts.sum(axis=0)[one], Probit)
+    return parts
 
 
 def _large(design: Array, counts: Array, kind: str) -> Part:
@@ -248,8 +275,7 @@ def _contrasts(design: Array, counts: Array) -> tuple[Array, Array]:
     """
     if design.shape[1] == 1:
         flip = counts[1] > counts[0]
-        signs = np.where(flip, -1.0, 1.0)
-        return (design[:, 0] * signs[:, None])[None], np.where(flip, counts[::-1], counts)
+        return (design[:, 0] * np.where(flip, -1.0, 1.0)[:, None])[None], np.where(flip, counts[::-1], counts)
     order = (counts.argmax(axis=0)[:, None] + np.arange(len(counts))) % len(counts)
     turned = np.take_along_axis(design, order[:, :, None], axis=1)
     contrasts = turned[:, 1:] - turned[:, :1]

@@ -81,6 +81,8 @@ def _gaussian(problem: Problem, factor: Factor, columns: dict[str, int], size: i
     known, targets = set(problem.env), columns.keys()
     if factor.distribution.family not in ("Normal", "MvNormal") or not factor.variables <= known | targets:
         return None
+    if factor.weight is not None:  # rows of normal factors stay rows
+        return None
     scale = next(n for n in [p.name for p in factor.distribution.parameters] if n != "mu")
     forms = [linear_form(e, targets, factor.sizes) for e in (factor.value, factor.parameter("mu"))]
     if not factor.parameter(scale).variables <= known or any(isinstance(f, NotLinear) for f in forms):

@@ -1,4 +1,4 @@
-"""A linear predictor as a dense design: one column for every element of some latents, and the known offset."""
+"""A linear predictor with known design: kept as it was written until rows are merged, then laid out densely."""
 
 from __future__ import annotations
 
@@ -18,29 +18,100 @@ _WIDE = 200  # unknowns beyond which a design must not be sparse
 _DENSE = 0.1
 
 
-def read_design(
-    problem: Problem, predictor: Expression, frame: tuple[str, ...], names: Sequence[str], sizes: Mapping[str, int]
-) -> Array | None:
-    """Return the design of a predictor with its offset as the last column: ``(rows, unknowns + 1)``.
+class TooLarge(Exception):
+    """A design that is too large, or too wide and sparse, to be held densely."""
+
+
+class Predictor:
+    """Rows ``offset + sum over entries of value * unknown[place]``.
+
+    Parameters
+    ----------
+    entries : sequence of (place, value)
+        Arrays that broadcast to `shape`.
+    offset : array
+        Likewise; it may be -inf.
+    shape : tuple of int
+        Of the frame; rows are its cells in C order.
+    width : int
+        Count of the unknowns.
+    choices : int
+        So many rows, one after another, are one unit: what is equal or not, and picked, are units.
+    """
+
+    def __init__(
+        self, entries: Sequence[tuple[Array, Array]], offset: Array, shape: tuple[int, ...], width: int, choices: int
+    ) -> None:
+        self.entries, self.shape, self.width, self.choices = entries, shape, width, choices
+        self.offset, self.offset_varies = self._flat(offset), offset.size > 1
+        self.units = len(self.offset) // choices
+
+    def _flat(self, array: Array) -> Array:
+        return np.broadcast_to(array, self.shape).reshape(-1)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all is numbers; the offset may be -inf."""
+        return not (np.isnan(self.offset) | np.isposinf(self.offset)).any() and all(
+            np.isfinite(value).all() for _, value in self.entries
+        )
+
+    def columns(self, units: Array, *, offset: bool) -> list[Array]:
+        """Return numbers that tell units apart, ``(units,)`` each; equal ones have equal designs and offsets."""
+        apart = len(self.shape) - (self.choices > 1)  # what varies along the choices alone tells no units apart
+        varying = [self._flat(a) for entry in self.entries for a in entry if np.prod(a.shape[:apart], dtype=int) > 1]
+        varying += [self.offset] * (offset and self.offset_varies)
+        columns = [column for flat in varying for column in flat.reshape(-1, self.choices).T]
+        return columns if len(units) == self.units else [column[units] for column in columns]
+
+    def dense(self, units: Array) -> Array:
+        """Return the design of some units, the offset as its last column: ``(units, choices, unknowns + 1)``."""
+        if len(units) * self.choices * (self.width + 1) > _LARGEST:
+            raise TooLarge
+        rows = (units[:, None] * self.choices + np.arange(self.choices)).reshape(-1)
+        whole = len(rows) == len(self.offset)
+
+        def picked(array: Array) -> Array:
+            return self._flat(array) if whole else self._flat(array)[rows]
+
+        here = np.arange(len(rows))
+        design = np.zeros((len(rows), self.width + 1))
+        for place, value in self.entries:
+            size = value.item() if value.size == 1 else picked(value)
+            if place.size == 1:
+                design[:, place.item()] += size
+            else:
+                design[here, picked(place)] += size
+        design[:, -1] = picked(self.offset.reshape(self.shape))
+        if self.width > _WIDE and np.count_nonzero(design[:, :-1]) < _DENSE * len(rows) * self.width:
+            raise TooLarge
+        return design.reshape(len(units), self.choices, -1)
+
+
+def read_predictor(
+    problem: Problem,
+    predictor: Expression,
+    frame: tuple[str, ...],
+    names: Sequence[str],
+    sizes: Mapping[str, int],
+    choices: int,
+) -> Predictor | None:
+    """Return a predictor of known design and offset; None where it is not linear in the latents, or they are not known.
 
     Parameters
     ----------
     problem : Problem
         The bound model.
     predictor : Expression
-        What is to be linear in the latents.
+        What is to be linear.
     frame : tuple of str
-        Dims that the rows run over, in C order.
+        Dims that the rows run over.
     names : sequence of str
-        The latents, whose elements are the columns in this order.
+        The latents, whose elements are the columns, in this order.
     sizes : mapping
         Sizes of the dims.
-
-    Returns
-    -------
-    array or None
-        None where the predictor is not linear, where its design or offset are not known, where the offset is not a
-        number (it may be -inf), and where the design is large, or wide and sparse.
+    choices : int
+        Size of the last dim of the frame where rows along it belong together, else 1.
     """
     form = linear_form(predictor, set(names), sizes)
     if isinstance(form, NotLinear):
@@ -51,22 +122,15 @@ def read_design(
     latents = [problem.latents[n] for n in names]
     starts = dict(zip(names, np.cumsum([0, *(latent.size for latent in latents)]), strict=False))
     width = sum(latent.size for latent in latents)
-    shape = tuple(sizes[d] for d in frame)
-    if np.prod(shape, dtype=float) * (width + 1) > _LARGEST:
-        return None
-    design = np.zeros((*shape, width + 1))
+    entries: list[tuple[Array, Array]] = []
+    offset = np.zeros((1,) * len(frame))
     with np.errstate(all="ignore"):  # the log of an exposure of zero
         for term in form.terms:
-            _add(design, term, frame, sizes, int(starts[term.target]), problem)
+            entries += _entries(term, frame, sizes, int(starts[term.target]), problem)
         if form.offset is not ZERO:
-            design[..., -1] = aligner(form.offset.dims, frame)(form.offset.evaluate(problem.env))[0]
-    design = design.reshape(-1, width + 1)
-    offset = design[:, -1]
-    if np.isnan(offset).any() or np.isposinf(offset).any() or not np.isfinite(design[:, :-1]).all():
-        return None
-    if width > _WIDE and np.count_nonzero(design[:, :-1]) < _DENSE * len(design) * width:
-        return None
-    return design
+            offset = aligner(form.offset.dims, frame)(np.asarray(form.offset.evaluate(problem.env), dtype=float))[0]
+    found = Predictor(entries, offset, tuple(sizes[d] for d in frame), width, choices)
+    return found if found.is_finite else None
 
 
 def _variables(term: Term) -> frozenset[str]:
@@ -74,38 +138,34 @@ def _variables(term: Term) -> frozenset[str]:
     return names.union(*(p.variables for p in term.positions.values() if not isinstance(p, str)))
 
 
-def _add(
-    design: Array, term: Term, frame: tuple[str, ...], sizes: Mapping[str, int], start: int, problem: Problem
-) -> None:
-    """Add a term to a design ``(*frame, columns)``, one summed position at a time."""
+def _entries(
+    term: Term, frame: tuple[str, ...], sizes: Mapping[str, int], start: int, problem: Problem
+) -> list[tuple[Array, Array]]:
+    """Return a term as entries, one for each position along the dims that it is summed over."""
     axes = frame + term.summed
-    summed = tuple(sizes[d.split("#")[0]] for d in term.summed)  # private names of summed dims: see `linear_form`
-    coefficient = aligner(term.coefficient.dims, axes)(np.asarray(term.coefficient.evaluate(problem.env)))[0]
-    column = np.full((1,) * len(axes), start, dtype=np.int64)
+    summed = tuple(_size(d, sizes) for d in term.summed)
+    value = aligner(term.coefficient.dims, axes)(np.asarray(term.coefficient.evaluate(problem.env), dtype=float))[0]
+    place = np.full((1,) * len(axes), start, dtype=np.int64)
     latent = problem.latents[term.target]
     stride = 1
     for dim, size in reversed(list(zip(latent.variable.dims, latent.shape, strict=True))):
-        column = column + stride * _codes(term.positions[dim], axes, sizes, problem.env)
+        place = place + stride * _codes(term.positions[dim], axes, sizes, problem.env)
         stride *= size
-    whole = design.shape[:-1]
-    coefficient, column = (
+    place, value = (
         np.broadcast_to(a, (*a.shape[: len(frame)], *summed)).reshape(*a.shape[: len(frame)], -1)
-        for a in (coefficient, column)
+        for a in (place, value)
     )
-    flat = design.reshape(-1, design.shape[-1])
-    rows = np.arange(len(flat))
-    for j in range(column.shape[-1]):
-        value, place = coefficient[..., j], column[..., j]
-        if place.size == 1:
-            design[..., place.item()] += value
-        else:
-            flat[rows, np.broadcast_to(place, whole).reshape(-1)] += np.broadcast_to(value, whole).reshape(-1)
+    return [(place[..., j], value[..., j]) for j in range(place.shape[-1])]
 
 
 def _codes(position: str | Expression, axes: tuple[str, ...], sizes: Mapping[str, int], env: Environment) -> Array:
     """Return what a position of a term points at, laid along the axes."""
     if isinstance(position, str):
         shape = [1] * len(axes)
-        shape[axes.index(position)] = sizes[position.split("#")[0]]
-        return np.arange(sizes[position.split("#")[0]]).reshape(shape)
+        shape[axes.index(position)] = _size(position, sizes)
+        return np.arange(_size(position, sizes)).reshape(shape)
     return aligner(position.dims, axes)(position.evaluate(env))[0].astype(np.int64)
+
+
+def _size(dim: str, sizes: Mapping[str, int]) -> int:
+    return sizes[dim.split("#")[0]]  # summed dims have private names: see `linear_form`

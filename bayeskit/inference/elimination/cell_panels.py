@@ -109,7 +109,7 @@ def _invert(powers: Array, target: Array) -> Array:
         new = np.where((new >= low) & (new <= high), new, 0.5 * (low + high))
         moved = np.abs(new - x).max(initial=0.0)
         x = new
-        if moved < 1e-10:
+        if moved < 1e-7:
             break
     return x
 

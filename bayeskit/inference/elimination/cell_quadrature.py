@@ -21,7 +21,7 @@ from numpy.polynomial.hermite_e import hermevander
 from scipy.special import gammaln
 
 from bayeskit.inference.elimination.cell_modes import Cells, Modes, find_modes
-from bayeskit.inference.elimination.cell_panels import NODES, WEIGHTS, Panels, integrate_panels, invert
+from bayeskit.inference.elimination.cell_panels import Panels, integrate_panels
 
 Array = np.ndarray
 
@@ -44,7 +44,6 @@ _W19 = np.array([0.303467199854205866, *_OLD_IN_19, *_OLD_IN_19, *_NEW_IN_19, *_
 _FAR = np.array([7.0, 14.0, 28.0, 56.0])  # widths at which a density that may have other modes is looked at again
 
 _TO_DRAW = 3e-6  # estimated error up to which the density through nine nodes is drawn from: its cdf is right to 1e-5
-_SURROGATE = np.array([-6.5, -2.3, 0.0, 2.3, 6.5])
 _CHUNK = 20_000
 
 
@@ -134,9 +133,11 @@ def integrate(cells: Cells, start: Array, scale: Array, tolerance: float, *, to_
     if not cells.concave:
         good &= _falls(cells, modes, height)
     error = np.where(good & np.isfinite(error), error, np.inf)
-    if not to_draw:
-        _refine(cells, modes, bend, stretch, density, height, log_mass, error, tolerance)
-    rough = np.flatnonzero(error > (_TO_DRAW if to_draw else tolerance))
+    hopeless = error > (_TO_DRAW if to_draw else 0.1)
+    some = np.flatnonzero((error > tolerance) & ~hopeless)
+    if some.size:
+        _refine(cells, some, (modes, bend, stretch), (density, height, log_mass, error))
+    rough = np.flatnonzero((error > tolerance) | hopeless)
     decays, panels = np.ones(cells.size, dtype=bool), None
     if rough.size:
         part = cells.take(rough)
@@ -172,32 +173,23 @@ def _residuals(cells: Cells, modes: Modes, bend: Array, stretch: Array, nodes: A
 
 
 def _refine(
-    cells: Cells,
-    modes: Modes,
-    bend: Array,
-    stretch: Array,
-    density: Array,
-    height: Array,
-    log_mass: Array,
-    error: Array,
-    tolerance: float,
+    cells: Cells, some: Array, change: tuple[Modes, Array, Array], found: tuple[Array, Array, Array, Array]
 ) -> None:
-    """Integrate by 19 nodes, ten of them new, where nine are not enough and there is hope; in place."""
-    some = np.flatnonzero((error > tolerance) & (error < 0.1))
-    if not some.size:
-        return
-    all_ = 3 * some.size > 2 * cells.size
-    some = np.arange(cells.size) if all_ else some
-    part, which = (cells, slice(None)) if all_ else (cells.take(some), some)
+    """Integrate some cells by 19 nodes, ten of them new, where that is better; in place."""
+    (modes, bend, stretch), (density, height, log_mass, error) = change, found
+    if 3 * some.size <= 2 * cells.size:
+        cells, modes, bend, stretch = cells.take(some), modes.take(some), bend[some], stretch[some]
+    else:
+        some = np.arange(cells.size)
+    density, height = density[:, some], height[some]
     with np.errstate(all="ignore"):
-        more, _ = _residuals(part, modes if all_ else modes.take(some), bend[which], stretch[which], _T_NEW)
-        values = np.concatenate([density[:, which], np.exp(more - height[which])])
-        whole, *last = _LAST_19 @ values
-        change = np.abs(np.exp(log_mass[which] - height[which] - _LOG_ROOT_2PI) / modes.scale[which] / whole - 1.0)
+        more, _ = _residuals(cells, modes, bend, stretch, _T_NEW)
+        whole, *last = _LAST_19 @ np.concatenate([density, np.exp(more - height)])
+        ratio = whole / (_LAST_9[0] @ density)
         # found likewise: mostly a tenth of this
-        finer = change**1.3 + (last[0] ** 2 + last[1] ** 2 + last[2] ** 2) / whole**2
-        better = np.isfinite(finer) & (finer < error[which]) & (change < 0.01)
-        log_mass[some[better]] += np.log(whole / (_LAST_9[0] @ density[:, which]))[better]
+        finer = np.abs(1.0 / ratio - 1.0) ** 1.3 + (last[0] ** 2 + last[1] ** 2 + last[2] ** 2) / whole**2
+        better = np.isfinite(finer) & (finer < error[some]) & (np.abs(ratio - 1.0) < 0.01)
+        log_mass[some[better]] += np.log(ratio[better])
         error[some[better]] = finer[better]
 
 
@@ -212,30 +204,31 @@ def _falls(cells: Cells, modes: Modes, height: Array) -> Array:
 
 
 def _draw_smooth(residual: Array, rng: np.random.Generator, copies: int) -> Array:
-    """Draw t from the normal density times the exponential of the polynomial through nine residuals."""
-    cells = residual.shape[1]
-    density = np.exp(_THROUGH @ residual + _NORMAL[:, None])
-    masses = np.maximum(_PANEL_MASS @ density, 0.0)
-    ends = np.cumsum(masses, axis=0)
-    target = rng.random((copies, cells)) * ends[-1]
-    panel = (target[:, None] > ends[None, :-1]).sum(axis=1)
-    cell = np.arange(cells)
-    inside = target - ends[panel, cell] + masses[panel, cell]
-    half = 0.5 * np.diff(_SURROGATE)[panel]
-    values = density.reshape(-1, NODES.size, cells)[panel, :, cell]  # (copies, cells, nodes)
-    x = invert(values.reshape(-1, NODES.size).T, (inside / half).ravel()).reshape(panel.shape)
-    return np.asarray(_SURROGATE[panel] + half * (1.0 + x))
+    """Draw t from the normal density times exp(r), r the polynomial through nine residuals: by rejection."""
+    powers = _POWERS @ residual
+    bound = (_BETWEEN @ residual).max(axis=0)
+    out = np.empty(copies * bound.size)
+    open_, cell = np.arange(out.size), np.tile(np.arange(bound.size), copies)
+    while open_.size:
+        t = rng.standard_normal(open_.size)
+        inside = np.clip(t, -_EDGE, _EDGE)  # what lies beyond is a share of 1e-5, and the polynomial is not held there
+        part = powers if copies == 1 and open_.size == bound.size else powers[:, cell]
+        r = part[-1] * inside
+        for power in part[-2:0:-1]:
+            r += power
+            r *= inside
+        r += part[0]
+        kept = rng.standard_exponential(open_.size) >= bound[cell] - r
+        out[open_[kept]] = t[kept]
+        open_, cell = open_[~kept], cell[~kept]
+    return out.reshape(copies, -1)
 
 
-def _surrogate() -> tuple[Array, Array, Array]:
-    """Return the polynomial through nine nodes at those of the panels, the normal density there, and panel masses."""
-    half = 0.5 * np.diff(_SURROGATE)
-    points = (_SURROGATE[:-1, None] + half[:, None] * (1.0 + NODES)).ravel()
-    through = np.linalg.solve(hermevander(_T9, 8).T, hermevander(points, 8).T).T
-    mass = np.zeros((half.size, points.size))
-    for k, width in enumerate(half):
-        mass[k, k * NODES.size : (k + 1) * NODES.size] = width * WEIGHTS
-    return through, -0.5 * points * points, mass
+def _polynomial() -> tuple[Array, Array]:
+    """From values at nine nodes to the powers of the polynomial through them, and to its values in between."""
+    powers = np.linalg.inv(np.vander(_T9, 9, increasing=True))
+    return powers, np.vander(np.linspace(-_EDGE, _EDGE, 41), 9, increasing=True) @ powers
 
 
-_THROUGH, _NORMAL, _PANEL_MASS = _surrogate()
+_EDGE = float(_T9.max())
+_POWERS, _BETWEEN = _polynomial()

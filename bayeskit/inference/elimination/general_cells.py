@@ -158,8 +158,9 @@ class GeneralCells:
 
     def _evaluate(self, z: Array) -> Array:
         n, width = z.shape[0], self.plate.width
-        grid = z.reshape(n, self.batch, width)
-        if self.place is not None:
+        if self.place is None:
+            grid = z.reshape(n, self.batch, width)
+        else:
             grid = np.zeros((n, self.batch, width))
             grid[:, self.place[0], self.place[1]] = z
         env = rows_of(self.env, np.tile(np.arange(self.batch), n)) if n > 1 else self.env

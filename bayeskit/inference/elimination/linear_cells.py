@@ -40,6 +40,11 @@ class Layout:
         return bool((self.counts == 1).all())
 
     @cached_property
+    def most(self) -> int:
+        """Rows of the largest cell."""
+        return int(self.counts.max(initial=0))
+
+    @cached_property
     def stops(self) -> Array:
         """Where the rows of each cell end."""
         return np.cumsum(self.counts)
@@ -130,9 +135,11 @@ class Rows:
         return x if self.unit is None else x * self.unit
 
     def add(self, x: Array, total: Array) -> None:
-        """Add the log density of every cell at x to a total ``(cells,)``."""
+        """Add the log density of every cell at points x to a total: both ``(n, cells)``."""
         b = self.in_units(x)
-        total -= self._cumulants(b)
+        low, high = float(b.min(initial=0.0)), float(b.max(initial=0.0))
+        for here, sums in zip(b, total, strict=True):
+            sums -= self._cumulants(here, low, high)
         total += self.y * b
 
     def derivatives(self, x: Array) -> Array:
@@ -148,7 +155,8 @@ class Rows:
                 factor = factor * self.unit
         return out
 
-    def _cumulants(self, b: Array) -> Array:
+    def _cumulants(self, b: Array, low: float, high: float) -> Array:
+        """Return the cumulants of all cells where their parts of the predictors are b, which lie between bounds."""
         raise NotImplementedError  # pragma: no cover - every kind has its own
 
     def _slopes(self, b: Array) -> Array:
@@ -169,12 +177,16 @@ class Rows:
         return float(np.abs(self.a).max(initial=0.0))
 
     @cached_property
+    def _highest(self) -> float:
+        return float(self.a.max(initial=0.0))
+
+    @cached_property
     def _exp_a(self) -> Array:
         return np.exp(self.a)
 
-    def _splits(self, b: Array) -> bool:
-        """Whether ``exp(a) exp(b)`` is ``exp(a + b)`` for all rows."""
-        return self.c is None and self._size < _TAME and float(np.abs(b).max(initial=0.0)) < _TAME
+    def _splits(self, low: float, high: float) -> bool:
+        """Whether ``exp(a) exp(b)`` is ``exp(a + b)`` for all rows and all b between bounds."""
+        return self.c is None and self._size < _TAME and max(-low, high) < _TAME
 
     def _predictors(self, b: Array) -> Array:
         eta = self.layout.spread(b, out=self._scratch[0])
@@ -201,8 +213,8 @@ class Rows:
 class LogitRows(Rows):
     """Log odds: the cumulant is ``log(1 + exp eta)``."""
 
-    def _cumulants(self, b: Array) -> Array:
-        if not self._splits(b):
+    def _cumulants(self, b: Array, low: float, high: float) -> Array:
+        if not self._splits(low, high):
             eta, other = self._predictors(b), self._scratch[1]
             np.abs(eta, out=other)
             np.negative(other, out=other)
@@ -212,15 +224,14 @@ class LogitRows(Rows):
         odds = self.layout.spread(np.exp(b), out=self._scratch[0])
         odds *= self._exp_a
         if self.weight is None and not self.layout.plain:
-            highest = float(self.a.max(initial=0.0)) + float(b.max(initial=0.0)) + 1.0
-            if max(highest, 1.0) * float(self.layout.counts.max(initial=0)) < _LARGEST_LOG:
+            if (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG:
                 odds += 1.0
                 return np.asarray(np.log(self.layout.sum(odds, np.multiply, 1.0)))
         return self._weighted(np.log1p(odds, out=odds))
 
     def _shares(self, b: Array) -> tuple[Array, Array, Array]:
         """Return the cumulants of rows, the probabilities and their complements."""
-        if self._splits(b):
+        if self._splits(float(b.min(initial=0.0)), float(b.max(initial=0.0))):
             odds = self.layout.spread(np.exp(b), out=self._scratch[0])
             odds *= self._exp_a
             q = 1.0 / (1.0 + odds)
@@ -255,7 +266,7 @@ class LogRows(Rows):
         top = np.where(np.isfinite(top), top, 0.0)
         return np.asarray(top + np.log(self._weighted(np.exp(self.a - self.layout.spread(top)))))
 
-    def _cumulants(self, b: Array) -> Array:
+    def _cumulants(self, b: Array, low: float, high: float) -> Array:
         if self.c is None:
             return np.asarray(np.exp(self._log_sums + b))
         eta = self._predictors(b)
@@ -263,7 +274,7 @@ class LogRows(Rows):
 
     def _slopes(self, b: Array) -> Array:
         if self.c is None:
-            return np.tile(self._cumulants(b), (5, 1))
+            return np.tile(np.exp(self._log_sums + b), (5, 1))
         rates = np.exp(self._predictors(b))
         return self._stacked((rates,) * 5)
 
@@ -298,15 +309,13 @@ class LinearCells:
 
     def log_density(self, z: Array) -> Array:
         """Return the log densities of z, ``(n, size)``, but for what does not depend on it."""
-        out, x = np.empty(z.shape), np.empty(self.size)
-        for here, total in zip(z, out, strict=True):
-            np.multiply(here, self.spread, out=x)
-            np.add(x, self.centre, out=x)
-            np.multiply(here, here, out=total)
-            total *= -0.5
-            total -= _LOG_ROOT_2PI
-            for rows in self.rows:
-                rows.add(x, total)
+        x = z * self.spread
+        x += self.centre
+        out = z * z
+        out *= -0.5
+        out -= _LOG_ROOT_2PI
+        for rows in self.rows:
+            rows.add(x, out)
         return out
 
     def derivatives(self, z: Array, scale: Array) -> Array:

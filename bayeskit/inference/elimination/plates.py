@@ -22,8 +22,8 @@ from bayeskit.model.problem import Factor, Problem
 Array = np.ndarray
 Environment = Mapping[str, Array]
 
-_AT_ONCE = 20_000  # numbers of rows or elements worked on at once: they stay in cache
-_TOLERANCE = 1e-7  # error of the log marginal of a plate
+_AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in cache
+_TOLERANCE = 1e-6  # error of the log marginal of a plate
 
 
 class PlateIntegral:
