@@ -6,7 +6,7 @@ A plate of independent one-number cores, one for each cell, is one vectorised qu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from bayeskit.inference.core.line import Line, integrate_line
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import Elimination
 from bayeskit.model.problem import Problem
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
 
 Array = np.ndarray
 
@@ -67,6 +70,17 @@ class LineCore:
         """Return the log of the integral, and the error of the rule."""
         return float(self.line.log_mass.sum()), float(self.line.error.sum())
 
-    def marginal(self, name: str, wrap: Callable[..., Any]) -> Any:
+    def marginal(self, name: str, wrap: Callable[..., Any]) -> Distribution | Refusal:
         """Return the core's density, or for what is integrated out the mixture over the nodes."""
-        return Refusal("not yet")
+        from bayeskit.distributions.mixture import Mixture, over_nodes
+        from bayeskit.distributions.tabulated import Tabulated
+
+        if name in self.core:
+            shape = self.problem.latents[name].shape
+            return Tabulated(self.line.panels, self.transform, wrap(np.arange(self.line.cells).reshape(shape)))
+        values, _ = self.density.scale.unpack(self.line.nodes, self.problem.env)
+        env = {**self.problem.env, **values}
+        piece = next(p for p in self.pieces if name in p.names)
+        with np.errstate(all="ignore"):
+            base = piece.conditional(name, env, over_nodes(wrap))
+        return base if isinstance(base, Refusal) else Mixture(base, self.line.panels)

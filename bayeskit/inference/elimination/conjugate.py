@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeskit.inference.conjugacy import ConjugateUpdate
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
@@ -36,3 +40,7 @@ class ConjugatePiece:
         x = self.update.family.sample(naturals, rng)
         logs = self.update.family.log_density(x, naturals)
         return {self.names[0]: x}, logs.reshape(batch, -1).sum(axis=1)
+
+    def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution:
+        """Return the family's own distribution."""
+        return self.update.family.distribution(self.update.naturals(env), wrap)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeskit.inference.block import GaussianBlock
+from bayeskit.inference.conjugacy import Refusal
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
@@ -21,10 +28,14 @@ class GaussianPiece:
         self.factors = tuple(bf.factor for bf in block.factors)
         flat = [n for n in block.names if block.problem.latents[n].prior.distribution.family == "Flat"]
         self.factors += tuple(block.problem.latents[n].prior for n in flat)  # of density one: nothing is left of them
-        layout = block.layout
-        cells = sum(bf.precision.cells * len(bf.rows) ** 2 for bf in block.moving)
-        loose = sum(bf.design.rows * (1 + (layout.rest if not bf.rows else 0)) for bf in block.loose)
-        self.cost = 3 * layout.size + cells + loose
+
+    @cached_property
+    def cost(self) -> int:
+        """Numbers held for every entry of the batch."""
+        layout = self.block.layout
+        cells = sum(bf.cells for bf in self.block.moving)
+        loose = sum(bf.design.rows * (1 if bf.is_known else 1 + layout.rest) for bf in self.block.loose)
+        return 3 * layout.size + cells + loose
 
     @property
     def reason(self) -> str:
@@ -67,3 +78,20 @@ class GaussianPiece:
         x = self.block.layout.gather(*system.solve())
         values = self.block.values(x + self.block.pilot)
         return values, 0.5 * (system.log_det() - self.block.total * np.log(2 * np.pi))
+
+    def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution | Refusal:
+        """Return Normal(mean, sd), element by element."""
+        from bayeskit.distributions import Normal
+
+        latent = self.block.problem.latents[name]
+        if latent.prior.event and latent.missing_from is None:
+            return Refusal("its entries are normal together, and mixtures of vectors are not given as distributions")
+        layout = self.block.layout
+        system, _ = self.block.factored(env)
+        columns = slice(self.block.columns[name], self.block.columns[name] + latent.size)
+        mean = (layout.gather(*system.solve()) + self.block.pilot)[:, columns]
+        variance = layout.gather(*system.variances())[:, columns]
+        batch = max(len(mean), len(variance))
+        shape = (batch, *latent.shape)
+        mean, variance = (np.broadcast_to(v, (batch, v.shape[1])).reshape(shape) for v in (mean, variance))
+        return Normal(wrap(mean), wrap(np.sqrt(variance)))
