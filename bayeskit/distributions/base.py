@@ -229,6 +229,10 @@ class Distribution:
         """Where ``x**k`` times the density of a positive family is greatest."""
         self._refuse("mode in closed form")
 
+    def _several_peaks(self, *params: Any, **kwargs: Any) -> Any:
+        """Where the density has more than one peak, so that the narrowest interval must be searched for."""
+        return np.zeros((), dtype=bool)
+
     def _bounds(self, *params: Any, **kwargs: Any) -> tuple[Any, Any]:
         """Least and greatest value of the support, which may be infinite."""
         self._refuse("bounds on a line")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["narrowest", "narrowest_discrete"]
 
 CHUNK = 65536
+_STEP = 1.0 / 128  # of the share of the outer probability that lies below: of densities with several peaks
 
 
 def narrowest(distribution: Distribution, prob: float, arrays: list[Array]) -> tuple[Array, Array]:
@@ -78,7 +79,30 @@ def _narrowest(distribution: Distribution, prob: float, params: list[Array]) -> 
     root = _root(excess, params, np.full(size, -80.0), np.full(size, 40.0))
     # The last of equals is taken: for a flat density the central interval, for a symmetric tub the lower one.
     others = (np.full(size, 1 - prob), np.zeros(size), np.full(size, 0.5 * (1 - prob)))
-    return _shortest([ends(tail(root), params), *(ends(other, params) for other in others)])
+    lower, upper = _shortest([ends(tail(root), params), *(ends(other, params) for other in others)])
+    several = np.broadcast_to(distribution._several_peaks(*params), size)
+    if several.any():
+        rows = [param[several] for param in params]
+        share = _scan(ends, prob, rows)
+        near = [_root(excess, rows, *(_log_odds(np.clip(share + step, 0.0, 1.0)) for step in (-_STEP, _STEP)))]
+        found = [(lower[several], upper[several]), ends((1 - prob) * share, rows), *(ends(tail(t), rows) for t in near)]
+        lower[several], upper[several] = _shortest(found)
+    return lower, upper
+
+
+def _scan(ends: Callable[..., tuple[Array, Array]], prob: float, params: list[Array]) -> Array:
+    """Share of the probability outside that lies below the shortest of many intervals."""
+    best, shortest = np.zeros(len(params[0])), np.full(len(params[0]), np.inf)
+    for share in np.arange(0.0, 1.0 + 0.5 * _STEP, _STEP):
+        lower, upper = ends(np.full(best.shape, (1 - prob) * share), params)
+        better = upper - lower < shortest
+        best, shortest = np.where(better, share, best), np.where(better, upper - lower, shortest)
+    return best
+
+
+def _log_odds(share: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(share) - np.log1p(-share), -80.0, 40.0)
 
 
 def _root(function: Callable[..., Array], params: list[Array], low: Array, high: Array) -> Array:

@@ -112,6 +112,9 @@ def tails_of(distribution: Distribution, *params: Any) -> tuple[Tail, Tail]:
             return _truncated(distribution, params)
         if name == "Power":
             return _power(distribution, params)
+        if name in ("Tabulated", "Mixture"):
+            tails: tuple[Tail, Tail] = distribution._line_tails(*params)  # type: ignore[attr-defined]
+            return tails
         lower, upper = distribution._bounds(*params)
     return _plain(lower), _plain(upper)
 

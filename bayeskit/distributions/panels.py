@@ -102,6 +102,10 @@ class Panels:
         """The densities of the negated variables."""
         return Panels(-self.edges[::-1], self.log_values[::-1])
 
+    def of(self, cells: Array) -> Panels:
+        """The densities of some cells."""
+        return Panels(self.edges[:, cells], self.log_values[:, cells])
+
     @cached_property
     def tail(self) -> Tail:
         """How the densities go on below their panels."""
@@ -358,8 +362,8 @@ def _invert(tables: _Tables, row: Array, rest: Array) -> Array:
         step = np.where(trusted, step, 0.5 * (low + high))
         moved = np.abs(step - t)
         result[live] = step
-        # Newton squares the error: after a step of 1e-8 nothing is left to find.
-        keep = (moved > 3e-8) & (high - low > 1e-15)
+        # Newton squares the error: after such a step next to nothing is left to find
+        keep = (moved > 3e-7) & (high - low > 1e-15)
         if not keep.any():
             break
         live, row, rest, t, low, high = (v[keep] for v in (live, row, rest, step, low, high))

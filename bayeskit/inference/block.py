@@ -245,17 +245,17 @@ class GaussianBlock:
         for bf in self.loose:
             total = total + bf.precision.half_log_det(bf.precision.values(env))
             if bf.factor.distribution.family == "LogNormal":
-                total = total - _flat(np.log(bf.factor.value_array(env))).sum(axis=1)
+                total = total - _flat(bf.factor.weighed(np.log(bf.factor.value_array(env)))).sum(axis=1)
         return total
 
     @cached_property
     def _constant(self) -> float:
-        rows = sum(bf.design.rows for bf in self.factors)
+        rows = sum(bf.precision.rows for bf in self.factors)
         total = 0.5 * LOG_2PI * (self.total - rows)
         for bf in self.table:
             total += bf.precision.log_det if bf.precision.latent is None else 0.0
             if bf.factor.distribution.family == "LogNormal":
-                total -= float(np.log(bf.factor.value_array(self.problem.env)).sum())
+                total -= float(bf.factor.weighed(np.log(bf.factor.value_array(self.problem.env))).sum())
         return total
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
@@ -291,7 +291,7 @@ class GaussianBlock:
         x = np.concatenate([_flat(env[n]) for n in self.names], axis=1) - self.pilot
         total = -0.5 * (self.layout.features(*self.layout.parts(x)) @ self.summary.fixed)
         for bf in self.table:
-            total = total - 0.5 * LOG_2PI * bf.design.rows
+            total = total - 0.5 * LOG_2PI * bf.precision.rows
             total = total + (bf.precision.log_det if bf.precision.latent is None else 0.0)
         sums, start = self.residual_sums(x), 0
         for bf, value in zip(self.moving, self.precisions(env), strict=True):

@@ -67,8 +67,10 @@ class BlockFactor:
 
     @property
     def every(self) -> int:
-        """Every which row a first fit needs; odd, so as not to keep step with a pattern of the rows."""
-        return 1 if self.laid is None or self.laid.rows < 2 * SAMPLE else (self.laid.rows // SAMPLE) | 1
+        """Every which row a first fit needs; odd, to keep step with few patterns of the rows. All of a prior's."""
+        if self.laid is None or self.laid.rows < 2 * SAMPLE or self.factor.value.variables & self.design.columns.keys():
+            return 1
+        return (self.laid.rows // SAMPLE) | 1
 
     def sum_by_cell(self, pilot: Pilot) -> Array:
         """Return the sums of the rows about a pilot, by noise cell and pair of entries: ``(cells, size)``."""
@@ -98,7 +100,7 @@ class BlockFactor:
         if p.kind == "scalar":
             return cross_sums(self.layout, rows[0], rows[0], p.weight * value[p.cell], none, 1)
         pairs = [
-            cross_sums(self.layout, a, b, value[p.cell, i, j], none, 1)
+            cross_sums(self.layout, a, b, p.weight * value[p.cell, i, j], none, 1)
             for i, a in enumerate(rows)
             for j, b in enumerate(rows)
         ]
@@ -142,12 +144,14 @@ def read_factor(
     bf = BlockFactor(factor, design, Precision(factor, known, env), layout)
     p = bf.precision
     if p.root is not None:  # whitened, every entry of a vector is a row of its own, with weight one
-        count = p.plates * design.shape[1]
-        p.weight, p.cell = np.ones(count), np.zeros(count, dtype=np.int64)
+        p.weight = np.repeat(p.weight, design.shape[1])
+        p.cell = np.zeros_like(p.weight, dtype=np.int64)
     if terms is None:
         return bf
     if not factor.event:
         v = design.framed_offset(env) if design.known_offset else np.zeros((1,) * len(factor.shape))
+        if p.multiplicity is not None:
+            v = np.where(p.multiplicity > 0, v, 0.0)  # what never occurs may be anything
         bf.laid = LaidRows(design, layout, terms, v)
         return bf
     bf.vectors = _vectors(design, design.triplets(env), layout, env)

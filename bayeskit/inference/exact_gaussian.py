@@ -188,7 +188,7 @@ class ExactGaussian:
             found = bf.squares(wide + about_wide, dense + about_dense)[0].reshape(-1, bf.entries, bf.entries)
             each = np.trace(found, axis1=1, axis2=2)
             squares += each if self.scale is not None else each.sum()
-            count += bf.precision.counts * bf.entries if self.scale is not None else float(bf.design.rows)
+            count += bf.precision.counts * bf.entries if self.scale is not None else bf.precision.rows
         return squares, count
 
     def _raw_squares(self) -> Array:
@@ -205,7 +205,7 @@ class ExactGaussian:
         total = sum(bf.precision.log_det for bf in self.block.factors)
         for bf in self.block.factors:
             if bf.factor.distribution.family == "LogNormal":
-                total -= float(np.log(bf.factor.value_array(self.block.problem.env)).sum())
+                total -= float(bf.factor.weighed(np.log(bf.factor.value_array(self.block.problem.env))).sum())
         total += 0.5 * LOG_2PI * (self.block.total - float(self.rows.sum())) - 0.5 * float(self.system.log_det()[0])
         if self.scale is None:
             return float(total - 0.5 * self.squares.sum())

@@ -28,7 +28,8 @@ def _weighted(bf: BlockFactor, rows: Array, env: Environment) -> Array:
     """Return precision times rows ``(batch, n, entries, columns)``."""
     values = bf.precision.values(env)
     if bf.precision.kind == "matrix":
-        return (values if bf.precision.cells == 1 else values[:, bf.precision.cell]) @ rows
+        weighted = (values if bf.precision.cells == 1 else values[:, bf.precision.cell]) @ rows
+        return weighted if bf.precision.multiplicity is None else bf.weights[:, None, None] * weighted
     weight = values[:, bf.precision.cell] * bf.weights
     return weight[..., None, None] * rows
 

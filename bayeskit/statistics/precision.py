@@ -66,6 +66,10 @@ class Precision:
         A standard deviation (or, for vectors, a matrix) over ``dims``, whose elements are the cells.
     root : array or None
         For vectors with a known matrix: ``(plates or 1, d, d)`` with ``root' root`` the precision.
+    multiplicity : array or None
+        How often each plate occurs, where rows that are alike are one: the weight holds it too.
+    counts : array (cells,)
+        Rows of each noise cell.
     log_det : float
         Sum over rows of half the log of the known precision.
     """
@@ -77,14 +81,32 @@ class Precision:
         self.dims: tuple[str, ...] = ()
         self.plates = int(np.prod(factor.shape, dtype=int))
         one = (1,) * len(factor.shape)
+        self.multiplicity: Array | None = None
+        if factor.weight is not None:
+            self.multiplicity = np.asarray(factor.weight, dtype=float).reshape(factor.shape)
         self.framed_weight, self.framed_cell, self.cells = np.ones(one), np.zeros(one, dtype=np.int64), 1
         self.log_det = 0.0
         if factor.event:
             self._read_matrix(known, env)
         else:
             self._read_scalar(known, env)
-        found = np.bincount(self.framed_cell.ravel(), minlength=self.cells).astype(float)
-        self.counts = found * (self.plates / max(1, self.framed_cell.size))
+        if self.multiplicity is None:
+            found = np.bincount(self.framed_cell.ravel(), minlength=self.cells).astype(float)
+            self.counts = found * (self.plates / max(1, self.framed_cell.size))
+        else:
+            self.framed_weight = self.framed_weight * self.multiplicity
+            self.counts = np.bincount(self.cell, self.multiplicity.ravel(), self.cells)
+
+    @property
+    def rows(self) -> float:
+        """How many rows there are: each as often as it occurs, and the entries of vectors apart."""
+        return float(self.counts.sum()) * float(np.prod([self.factor.sizes[d] for d in self.factor.event], dtype=int))
+
+    def _total(self, logs: Array) -> float:
+        """Sum a number of every plate over all rows."""
+        if self.multiplicity is not None:
+            return float((logs * self.multiplicity).sum())
+        return float(logs.sum() * (self.plates / max(1, logs.size)))
 
     @cached_property
     def weight(self) -> Array:
@@ -101,7 +123,7 @@ class Precision:
         k, latent = split_known(factor.parameter("sigma"), known)
         sigma = aligner(k.dims, factor.plates)(np.asarray(k.evaluate(env), dtype=float))[0]
         self.framed_weight = sigma**-2.0
-        self.log_det = float(-np.log(sigma).sum() * (self.plates / max(1, sigma.size)))
+        self.log_det = -self._total(np.log(sigma))
         if latent is not None:
             self._place_cells(latent, known, env, factor.plates, 0)
 
@@ -119,7 +141,7 @@ class Precision:
             full = np.broadcast_to(matrix, (*factor.shape, d, d)) if any(s > 1 for s in lead) else matrix
             self.root = _root(full.reshape(-1, d, d), self.form)
             log_det = np.log(np.abs(np.diagonal(self.root, axis1=-2, axis2=-1))).sum(axis=-1)
-            self.log_det = float(np.broadcast_to(log_det, (self.plates,)).sum())
+            self.log_det = self._total(np.broadcast_to(log_det, (self.plates,)).reshape(factor.shape))
         else:
             self.kind = "matrix"
             self._place_cells(expression, known, env, layout, 2)

@@ -80,12 +80,12 @@ class RowSums:
         wide = rows.wide_columns(window)
         for i, (value, place) in enumerate(wide):
             heavy = times(weight, value)
-            for j, (other, second) in enumerate(wide[i:]):
-                _add_block(A, key, times(heavy, other), place, second, same=j == 0)
+            for j, (factor, second) in enumerate(wide[i:]):
+                _add_block(A, key, times(heavy, factor), place, second, same=j == 0)
             for j, p in enumerate(rows.fixed):
                 _add_cross(B, key, times(heavy, M[j]), place, p)
-            for _, other, places in picked:
-                self._add_wide_pick(B, key, times(heavy, other), place, places)
+            for _, own, places in picked:
+                self._add_wide_pick(B, key, times(heavy, own), place, places)
 
     def _add_pick(self, weighted: Number, places: Array, M: Array, cell: Array | None, E: Array) -> None:
         """Add the products of a picked column and the shared ones."""

@@ -1,6 +1,11 @@
-"""Modes of many one-number densities at once: safeguarded Newton steps of third order.
+r"""Modes of many one-number densities at once: safeguarded Newton steps of third order.
 
-A *cell* is one density of one number. All cells are climbed together; those that have arrived are left out. The mode is
+A *cell* is one density of one number. All cells are climbed together; those that have arrived are left out. With g, h
+and j the first three derivatives of a log density, a step d is to where a slope that changes exponentially is zero,
+
+.. math:: g + \frac{h}{k} (e^{k d} - 1) = 0, \quad k = j / h:
+
+exact for log rates, and otherwise right to third order, as Newton's (its limit for k = 0) is to second. The mode is
 only where a quadrature is centred, so a step that is known to land within a fraction of the width is the last one.
 """
 
@@ -68,7 +73,8 @@ class Modes:
 
 
 _NEAR = 0.3  # in widths: from here a step of third order lands within a hundredth of the mode
-_MOST = 25
+_LONGEST = 10.0  # widths that the first step may go, and four times as many each time
+_MOST = 30
 
 
 class _Climb:
@@ -82,7 +88,7 @@ class _Climb:
         self.third, self.fourth = np.zeros(start.shape), np.zeros(start.shape)
         self.found = np.zeros(start.shape, dtype=bool)
 
-    def step(self, some: Array | slice, read: Array, near: float) -> None:
+    def step(self, some: Array | slice, read: Array, near: float, turn: int) -> None:
         """Move some cells by one step, given the derivatives where they are."""
         value, first, second, third, fourth = read
         at, known = self.at[some], self.scale[some]
@@ -91,18 +97,25 @@ class _Climb:
         bent = ~lost & (second < 0)
         curvature = np.where(bent, -second, np.minimum(np.abs(first) / known, known**-2.0))
         scale = np.where(bent, curvature**-0.5, np.where(lost, 0.25 * known, known))
-        step = np.where(lost, -0.5 * at, first / np.maximum(curvature, 1e-300))
-        more = 0.5 * third * step * step / np.maximum(curvature, 1e-300)
-        step = step + np.where(bent, np.clip(more, -0.5 * np.abs(step), 0.5 * np.abs(step)), 0.0)
+        newton = np.where(lost, -0.5 * at, first / np.maximum(curvature, 1e-300))
+        rate = np.where(bent, -third / curvature, 0.0) * newton
+        step = np.where(np.abs(rate) > 1e-6, newton * np.log1p(rate) / rate, newton)
+        step = np.where(np.isfinite(step), step, 2.0 * newton)
+        longest = _LONGEST * 4.0**turn * np.maximum(scale, 1.0)
+        step = np.clip(step, -longest, longest)
         low = np.where(first > 0, np.maximum(self.low[some], at), self.low[some])
         high = np.where(first < 0, np.minimum(self.high[some], at), self.high[some])
         # within a bracket: halve it where the step leaves it, or where the slope does not get smaller
-        slow = np.abs(first) > 0.5 * self.slope[some]
+        slow = (np.abs(first) > 0.5 * self.slope[some]) & (np.abs(step) > scale)
         outside = (at + step <= low) | (at + step >= high)
-        halved = np.isfinite(low) & np.isfinite(high) & (outside | (slow & (np.abs(step) > scale)))
-        step = np.where(halved, 0.5 * (low + high) - at, step)
         bend = curvature - third * step - 0.5 * fourth * step * step  # the curvature where the step leads
-        arrived = bent & (np.abs(step) <= near * scale) & (bend > 0.2 * curvature)
+        arrived = bent & ~outside & (np.abs(newton) <= near * scale) & (bend > 0.2 * curvature)
+        late = turn >= 7 and turn % 2 == 1
+        bracketed = np.isfinite(low) & np.isfinite(high)
+        if late:  # it crawls: look far off for the other end
+            step = np.where(bracketed | arrived, step, np.sign(first) * np.maximum(np.abs(step), 2.0 ** (turn - 7)))
+        halved = bracketed & (outside | slow | late) & ~arrived
+        step = np.where(halved, 0.5 * (low + high) - at, step)
         if not self.analytic:
             arrived &= (scale > 0.3 * known) & (scale < 3.0 * known)
         scale = np.where(arrived, np.where(bend > 0, bend, 1.0) ** -0.5, scale)
@@ -126,12 +139,12 @@ def find_modes(cells: Cells, start: Array, scale: Array, near: float = _NEAR) ->
     """
     climb = _Climb(start, scale, cells.analytic)
     open_ = np.arange(cells.size)
-    for _ in range(_MOST):
+    for turn in range(_MOST):
         all_ = 3 * open_.size > 2 * cells.size
         some: Array | slice = slice(None) if all_ else open_
         part = cells if all_ else cells.take(open_)
         with np.errstate(all="ignore"):
-            climb.step(some, part.derivatives(climb.at[some], climb.scale[some]), near)
+            climb.step(some, part.derivatives(climb.at[some], climb.scale[some]), near, turn)
         open_ = np.flatnonzero(~climb.found)
         if not open_.size:
             break

@@ -1,4 +1,4 @@
-r"""Densities that are far from normal, on panels of Gauss-Legendre nodes: integrals and exact draws.
+r"""Densities that are far from normal, on panels of Gauss-Lobatto nodes: integrals and exact draws.
 
 Between the points where a density has fallen to nothing, panels are halved until the polynomial through the nodes of
 each is the density: until its last Legendre coefficients are small. Its integral is then right to about their square,
@@ -11,16 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial.legendre import leg2poly, legint, legvander
-from scipy.special import roots_legendre
+from scipy.special import eval_legendre, roots_jacobi
 
 from bayeskit.inference.elimination.cell_modes import Cells
 
 Array = np.ndarray
 
 ORDER = 12
-NODES, WEIGHTS = roots_legendre(ORDER)
-# from values at the nodes to Legendre coefficients, by the discrete orthogonality of the rule
-_TO_LEGENDRE = (np.arange(ORDER) + 0.5)[:, None] * legvander(NODES, ORDER - 1).T * WEIGHTS
+# The ends of a panel are nodes (Gauss-Lobatto): an edge just inside of one would else be seen by neither neighbour.
+NODES = np.concatenate([[-1.0], roots_jacobi(ORDER - 2, 1.0, 1.0)[0], [1.0]])
+WEIGHTS = 2.0 / (ORDER * (ORDER - 1) * eval_legendre(ORDER - 1, NODES) ** 2)
+_TO_LEGENDRE = np.linalg.inv(legvander(NODES, ORDER - 1))
 
 
 def _primitive() -> Array:
@@ -37,6 +38,7 @@ _FALLEN = 37.0  # nats: what lies beyond is e^-37 of the whole
 _FARTHEST = 150  # doublings of the distance from the mode before a tail counts as one that does not decay
 _HALVINGS = 40
 _TAIL = 1e-6  # share of a cell's mass by which a panel's polynomial may miss its density
+_GRID = np.linspace(0.0, 1.0, 13)
 _CHUNK = 50_000
 
 
@@ -126,25 +128,27 @@ def integrate_panels(cells: Cells, centre: Array, scale: Array, tolerance: float
     tolerance : float
         Estimated relative error to reach.
     """
-    cell, low, high, top, decays = _first_panels(cells, centre, scale)
-    share, mass, error = np.full(cells.size, -np.inf), np.zeros(cells.size), np.zeros(cells.size)
-    kept: list[tuple[Array, Array, Array, Array]] = []
+    centre, scale = _surely_inside(cells, centre, scale)
+    cell, low, high, share, decays = _first_panels(cells, centre, scale)
+    mass, error = np.zeros(cells.size), np.zeros(cells.size)
+    kept: list[tuple[Array, ...]] = []
+    most = 1000 * cells.size
     for halving in range(_HALVINGS + 1):
         half = 0.5 * (high - low)
         values = _log_values(cells, cell, low + half * (1.0 + NODES[:, None]))
-        if not halving:  # the scale of each cell: its largest value so far
-            np.maximum.at(top, cell, values.max(axis=0))
-            share = np.where(np.isfinite(top), top, 0.0)
-        values = np.exp(np.minimum(values - share[cell], 600.0))
+        share, before = _highest(share, cell, values), share
+        fallen = np.exp(before - share)
+        mass, error = mass * fallen, error * fallen
+        values = np.exp(values - share[cell])
         new = half * (WEIGHTS @ values)
         whole = (mass + np.bincount(cell, new, cells.size))[cell]
         tail = half * np.abs(_TO_LEGENDRE[-2:] @ values).sum(axis=0)
         miss = tail * tail / np.maximum(half * values.max(axis=0), 1e-300)
         bad = (tail > _TAIL * whole) | (miss > 0.1 * tolerance * whole)
-        if halving == _HALVINGS:
+        if halving == _HALVINGS or cell.size > most:
             miss, bad = np.where(bad, tail, miss), np.zeros_like(bad)
         good = ~bad
-        kept.append((cell[good], low[good], half[good], values[:, good]))
+        kept.append((cell[good], low[good], half[good], share[cell[good]], values[:, good]))
         mass += np.bincount(cell[good], new[good], cells.size)
         error += np.bincount(cell[good], miss[good], cells.size)
         if not bad.any():
@@ -154,16 +158,22 @@ def integrate_panels(cells: Cells, centre: Array, scale: Array, tolerance: float
     return _assembled(kept, share, mass, error, decays)
 
 
-def _assembled(
-    kept: list[tuple[Array, Array, Array, Array]], share: Array, mass: Array, error: Array, decays: Array
-) -> Panels:
-    cell, low, half = (np.concatenate([k[i] for k in kept]) for i in range(3))
+def _highest(share: Array, cell: Array, values: Array) -> Array:
+    """Return the scales of the cells: their largest log densities so far, and 0 where there is none."""
+    top = np.where(share == 0.0, -np.inf, share)
+    np.maximum.at(top, cell, values.max(axis=0))
+    return np.where(np.isfinite(top), top, 0.0)
+
+
+def _assembled(kept: list[tuple[Array, ...]], share: Array, mass: Array, error: Array, decays: Array) -> Panels:
+    """Put panels in order, all of a cell on its last scale."""
+    cell, low, half, scale = (np.concatenate([k[i] for k in kept]) for i in range(4))
     order = np.lexsort((low, cell))
-    values = np.concatenate([k[3] for k in kept], axis=1)[:, order]
+    values = np.concatenate([k[4] for k in kept], axis=1) * np.exp(scale - share[cell])
     with np.errstate(divide="ignore"):
         log_mass = share + np.log(mass)
     relative = error / np.where(mass > 0, mass, 1.0)
-    return Panels(cell[order], low[order], half[order], values, log_mass, relative, decays)
+    return Panels(cell[order], low[order], half[order], values[:, order], log_mass, relative, decays)
 
 
 def _log_values(cells: Cells, cell: Array, z: Array) -> Array:
@@ -175,19 +185,53 @@ def _log_values(cells: Cells, cell: Array, z: Array) -> Array:
     return np.where(np.isnan(values), -np.inf, values)
 
 
+def _surely_inside(cells: Cells, centre: Array, scale: Array) -> tuple[Array, Array]:
+    """Return centres and widths, looked for where they are not known or are no good.
+
+    The points next to the best of a grid enclose the peak of a density with one peak; they are drawn together, about
+    that point, until the width of the peak is seen.
+    """
+    start = _log_values(cells, np.arange(cells.size), np.stack([np.zeros(cells.size), centre]))
+    lost = np.flatnonzero(~((start[1] >= start[0]) & np.isfinite(centre) & np.isfinite(scale) & (scale > 0)))
+    if not lost.size:
+        return centre, scale
+    centre, scale = centre.copy(), scale.copy()
+    part, zero, one = cells.take(lost), np.zeros(lost.size), np.ones(lost.size)
+    left, _, _ = _reach(part, zero, one, -1.0, start[0, lost])
+    right, _, _ = _reach(part, zero, one, 1.0, start[0, lost])
+    high = np.maximum(left, right)
+    low = -high
+    open_ = np.arange(lost.size)
+    for _ in range(_HALVINGS):
+        grid = low[open_] + (high - low)[open_] * _GRID[:, None]
+        values = _log_values(part, open_, grid)
+        best, cell = np.clip(values.argmax(axis=0), 1, _GRID.size - 2), np.arange(open_.size)
+        low[open_], high[open_] = grid[best - 1, cell], grid[best + 1, cell]
+        with np.errstate(invalid="ignore"):
+            drop = values[best, cell] - np.minimum(values[best - 1, cell], values[best + 1, cell])
+        centre[lost[open_]] = grid[best, cell]
+        scale[lost[open_]] = (grid[1] - grid[0]) / np.clip(np.nan_to_num(drop), 0.1, 10.0) ** 0.5
+        open_ = open_[drop > 3.0]
+        if not open_.size:
+            break
+    return centre, scale
+
+
 def _first_panels(cells: Cells, centre: Array, scale: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Return panels that grow with their distance from the centre, as far as there is mass."""
+    """Return panels that grow with their distance from the centre, as far as there is mass.
+
+    With them come the scales of the cells (their log densities at the centre) and whether both tails fall.
+    """
     top = _log_values(cells, np.arange(cells.size), centre[None])[0]
-    reach = np.empty((2, cells.size))
-    decays = np.ones(cells.size, dtype=bool)
-    for side, sign in enumerate((-1.0, 1.0)):
-        reach[side], top, fell = _reach(cells, centre, scale, sign, top)
-        decays &= fell
     found: list[tuple[Array, Array, Array]] = []
-    for side, sign in enumerate((-1.0, 1.0)):
+    decays = np.ones(cells.size, dtype=bool)
+    highest = top
+    for sign in (-1.0, 1.0):
+        reach, highest, fell = _reach(cells, centre, scale, sign, highest)
+        decays &= fell
         inner, outer = np.zeros(cells.size), 3.0 * scale
         while True:
-            outer = np.minimum(outer, reach[side])
+            outer = np.minimum(outer, reach)
             some = np.flatnonzero(outer > inner)
             if not some.size:
                 break
@@ -195,7 +239,7 @@ def _first_panels(cells: Cells, centre: Array, scale: Array) -> tuple[Array, Arr
             found.append((some, ends.min(axis=0), ends.max(axis=0)))
             inner, outer = outer, outer * 4.0
     cell, low, high = (np.concatenate([f[i] for f in found]) for i in range(3))
-    return cell, low, high, top, decays
+    return cell, low, high, np.where(np.isfinite(top), top, 0.0), decays
 
 
 def _reach(cells: Cells, centre: Array, scale: Array, sign: float, top: Array) -> tuple[Array, Array, Array]:

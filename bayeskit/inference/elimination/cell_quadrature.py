@@ -43,7 +43,7 @@ _W9 = np.array([0.253968253968253968, *_OLD_IN_9, *_OLD_IN_9])
 _W19 = np.array([0.303467199854205866, *_OLD_IN_19, *_OLD_IN_19, *_NEW_IN_19, *_NEW_IN_19])
 _FAR = np.array([7.0, 14.0, 28.0, 56.0])  # widths at which a density that may have other modes is looked at again
 
-_TO_DRAW = 3e-6  # estimated error up to which the density through nine nodes is drawn from: its cdf is right to 1e-5
+_TO_DRAW = 1e-5  # estimated error up to which the density through nine nodes is drawn from: its cdf is right to 1e-5
 _CHUNK = 20_000
 
 
@@ -126,8 +126,8 @@ def integrate(cells: Cells, start: Array, scale: Array, tolerance: float, *, to_
         residual -= height
         density = np.exp(residual)
         whole, *last = _LAST_9 @ density
-        # the error of the rule: found on logistic and Poisson rows to be below this, mostly a tenth of it
-        error = (last[0] ** 2 / 500.0 + last[1] ** 2 + last[2] ** 2 + last[3] ** 2) / whole**2
+        # the error of the rule: found on logistic and Poisson rows to be below this, mostly far below
+        error = (last[0] ** 2 / 150.0 + 3.0 * (last[1] ** 2 + last[2] ** 2 + last[3] ** 2)) / whole**2
         log_mass = height + np.log(modes.scale * whole) + _LOG_ROOT_2PI
     good = modes.found & np.isfinite(log_mass)
     if not cells.concave:
@@ -141,7 +141,8 @@ def integrate(cells: Cells, start: Array, scale: Array, tolerance: float, *, to_
     decays, panels = np.ones(cells.size, dtype=bool), None
     if rough.size:
         part = cells.take(rough)
-        panels = integrate_panels(part, modes.at[rough], modes.scale[rough], tolerance)
+        scale = np.where(modes.found[rough], modes.scale[rough], np.nan)
+        panels = integrate_panels(part, modes.at[rough], scale, tolerance)
         log_mass[rough], error[rough], decays[rough] = panels.log_mass, panels.error, panels.decays
     return Integrals(log_mass, error, decays, modes, bend, stretch, residual, rough, panels)
 
@@ -186,8 +187,7 @@ def _refine(
         more, _ = _residuals(cells, modes, bend, stretch, _T_NEW)
         whole, *last = _LAST_19 @ np.concatenate([density, np.exp(more - height)])
         ratio = whole / (_LAST_9[0] @ density)
-        # found likewise: mostly a tenth of this
-        finer = np.abs(1.0 / ratio - 1.0) ** 1.3 + (last[0] ** 2 + last[1] ** 2 + last[2] ** 2) / whole**2
+        finer = 3.0 * (np.abs(1.0 / ratio - 1.0) ** 1.3 + (last[0] ** 2 + last[1] ** 2 + last[2] ** 2) / whole**2)
         better = np.isfinite(finer) & (finer < error[some]) & (np.abs(ratio - 1.0) < 0.01)
         log_mass[some[better]] += np.log(ratio[better])
         error[some[better]] = finer[better]

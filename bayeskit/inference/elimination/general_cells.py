@@ -36,6 +36,7 @@ _DIFFERENCES = np.array(
     ]
 )
 _LOCATION_AND_SCALE = {"StudentT": ("mu", "sigma"), "Laplace": ("mu", "b"), "Cauchy": ("alpha", "beta")}
+_SHORTEST = 1e-9  # relative width below which differences are rounding errors
 _AT_ONCE = 400_000  # numbers made by one evaluation
 REFERENCES = 9  # entries of a batch by which the others are started
 
@@ -170,6 +171,7 @@ class GeneralCells:
 
     def derivatives(self, z: Array, scale: Array) -> Array:
         """Return the log densities and their derivatives, from five points a fraction of the width apart."""
+        scale = np.maximum(scale, _SHORTEST * (1.0 + np.abs(z)))
         values = self.log_density(z + _POINTS[:, None] * scale)
         found = _DIFFERENCES @ (values - values[2])
         found[0] = values[2]

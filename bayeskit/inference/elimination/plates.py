@@ -23,6 +23,7 @@ Array = np.ndarray
 Environment = Mapping[str, Array]
 
 _AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in cache
+_NEGLIGIBLE = 50.0  # nats
 _TOLERANCE = 1e-6  # error of the log marginal of a plate
 
 
@@ -41,7 +42,8 @@ class PlateIntegral:
     Attributes
     ----------
     error : float
-        The largest estimated error of a log marginal so far.
+        The largest estimated error of a log marginal, of core points that have any weight: whose log marginal came
+        within 50 nats of the highest met so far.
     """
 
     def __init__(self, problem: Problem, plate: GeneralPlate | LinearPlate, tolerance: float = _TOLERANCE) -> None:
@@ -54,17 +56,19 @@ class PlateIntegral:
         integrals = "one number" if plate.width == 1 else f"{plate.width} numbers, independent given the rest"
         self.reason = f"{integrals}: {plate.description}"
         self.cost = 4 * plate.numbers
-        self.error = 0.0
+        self.error, self._highest = 0.0, -np.inf
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
         env, batch, shown = self._given(env)
-        out = np.empty(batch)
+        out, errors = np.empty(batch), np.empty(batch)
         start = self.plate.starter(env, batch)
         for chunk in self._chunks(batch):
             cells, rest = self.plate.cells(rows_of(env, chunk), chunk.stop - chunk.start)
             found = integrate(cells, *start(cells), self.tolerance / self.plate.width)
             out[chunk] = rest + self._checked(found).reshape(rest.size, -1).sum(axis=1)
+            errors[chunk] = found.error.reshape(rest.size, -1).sum(axis=1)
+        self._note(out, errors)
         return np.broadcast_to(out, (shown,)).copy() if shown != batch else out
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
@@ -89,6 +93,15 @@ class PlateIntegral:
             log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
         return {self.latent.name: values}, log_density
 
+    def _note(self, log_marginals: Array, errors: Array) -> None:
+        """Remember the largest error of the core points that matter."""
+        highest = float(log_marginals.max(initial=-np.inf))
+        if highest > self._highest + _NEGLIGIBLE:
+            self.error = 0.0
+        self._highest = max(self._highest, highest)
+        matter = errors[log_marginals > self._highest - _NEGLIGIBLE]
+        self.error = max(self.error, float(matter.max(initial=0.0)))
+
     def _given(self, env: Environment) -> tuple[dict[str, Array], int, int]:
         """Return what its factors depend on, the size of its batch, and that of the whole batch."""
         known = self.problem.env
@@ -101,14 +114,12 @@ class PlateIntegral:
         return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
 
     def _checked(self, found: Integrals) -> Array:
-        """Return the log integrals, with the errors noted."""
+        """Return the log integrals, -inf where there is nothing."""
         if not found.decays.all():
             raise ImproperError(
                 f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density whose "
                 f"tails do not decay. Give it a proper prior, or more data."
             )
-        errors = found.error.reshape(-1, self.plate.width).sum(axis=1)
-        self.error = max(self.error, float(errors[np.isfinite(errors)].max(initial=0.0)))
         return np.where(np.isnan(found.log_mass), -np.inf, found.log_mass)
 
 
