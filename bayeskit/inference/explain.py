@@ -36,9 +36,10 @@ def _sentences(plan: Plan) -> list[str]:
     found = [f"Not exact because {reason}." for reason in reasons]
     if plan.problem.potentials or plan.problem.conditions:
         found.append("Terms of m.factor and m.require are not renormalised in the evidence.")
-    latents = [plan.problem.latents[n] for n in plan.notes if n in plan.problem.latents]
-    improper = [e.name for e in latents if not e.prior.distribution.is_proper and plan.component_of(e.name) is None]
-    if improper and plan.steps:
+    unchecked = {n for s in plan.steps for n in s.names} | {n for c in plan.collapsed for n in c.unchecked}
+    latents = [plan.problem.latents[n] for n in plan.notes if n in unchecked and n in plan.problem.latents]
+    improper = [e.name for e in latents if not e.prior.distribution.is_proper]
+    if improper:
         names = ", ".join(f"'{n}'" for n in improper)
         found.append(f"The prior of {names} is improper; that the posterior is proper was not checked.")
     elif plan.steps and plan.problem.potentials:

@@ -37,13 +37,17 @@ class CollapsedDraws:
 
 
 class CollapsedComponent(Protocol):
-    """Connected latents: a core, and pieces that are integrated out given it."""
+    """Connected latents: a core, and pieces that are integrated out given it.
+
+    ``unchecked`` names those of which it is not known that their posterior is proper, should their prior not be.
+    """
 
     names: list[str]
     core: tuple[str, ...]
     pieces: tuple[Piece, ...]
     factors: tuple[Factor, ...]
     notes: Mapping[str, str]
+    unchecked: tuple[str, ...]
 
     def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
         """Draw all its latents jointly."""

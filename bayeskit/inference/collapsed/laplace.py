@@ -59,6 +59,7 @@ class LaplaceCore:
         self.problem, self.density, self.mode = problem, density, modes[0]
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
         self.names = held_names(problem, self.core, self.pieces)
+        self.unchecked: tuple[str, ...] = self.core
         self.label = f"core of {len(self.mode.at)}, Laplace's approximation on the unconstrained scale"
         if len(modes) > 1:
             self.label += f", about the heaviest of {len(modes)} modes"

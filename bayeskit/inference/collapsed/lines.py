@@ -49,6 +49,7 @@ class LineCore:
         self.problem, self.density, self.line = problem, density, line
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
         self.names = held_names(problem, self.core, self.pieces)
+        self.unchecked: tuple[str, ...] = ()  # the quadrature has seen the tails
         self.label = f"core of one number, by quadrature with {len(line.nodes)} nodes (drawn independently)"
         self.notes = {self.core[0]: self.label, **piece_notes(self.pieces)}
 

@@ -36,6 +36,7 @@ class BulkCore:
         self.problem, self.density, self.prepared = problem, density, prepared
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
         self.names = held_names(problem, self.core, self.pieces)
+        self.unchecked: tuple[str, ...] = self.core
         size = prepared.vectors.shape[1]
         numbers = f"{size} numbers" if size > 1 else "one number"
         self.label = (
