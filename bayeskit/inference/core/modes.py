@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +25,7 @@ WAVES = 3
 MODERATE = 6  # in more dimensions, where a stencil costs d^2, half of them
 # Points drawn about the starts, and about the first mode: climbed from only where they lead elsewhere.
 DISPERSED = 16
-PROBES = 24
+PROBES = 40
 # A wave of climbs ends after so many evaluations, but not before so many steps or after so many.
 WAVE = 4000
 STEPS = (12, 25)
@@ -151,10 +151,10 @@ def more_modes(log_density: LogDensity, modes: tuple[Mode, ...], points: Array, 
 
 
 def explained(log_density: LogDensity, points: Array, values: Array, modes: list[Mode]) -> Array:
-    """Tell which points ``(n, d)`` lead straight to a mode: the density falls nowhere on the way by more than VALLEY."""
+    """Tell which points ``(n, d)`` lead straight to a mode: nowhere does the density fall by more than VALLEY."""
     if not len(points) or not modes:
         return np.zeros(len(points), bool)
-    share = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    share = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
     found = np.zeros(len(points), bool)
     for mode in modes:
         rest = np.flatnonzero(~found)
@@ -287,7 +287,7 @@ def _near(now: _Climbers, modes: list[Mode]) -> Array:
     return near
 
 
-def _endless(now: _Climbers, i: int) -> Mode:
+def _endless(now: _Climbers, i: int | np.integer) -> Mode:
     return Mode(now.at[i], float(now.value[i]), now.arms[i] @ now.arms[i].T, "endless")
 
 
@@ -323,7 +323,7 @@ def _climb_by_hand(log_density: LogDensity, newton: Newton, at: Array, value: fl
 
 
 def positive(matrix: Array, floor: float = 1e-10) -> Array:
-    """A symmetric matrix with its eigenvalues made positive: their absolute values, no less than a share of the largest."""
+    """A symmetric matrix made positive: absolute values of its eigenvalues, no less than a share of the largest."""
     curves, axes = np.linalg.eigh(0.5 * (matrix + matrix.T))
     curves = np.maximum(np.abs(curves), floor * np.max(np.abs(curves)) + 1e-300)
     return (axes * curves) @ axes.T
