@@ -167,7 +167,8 @@ def run(
     """Draw chains, every proposal of theirs evaluated in one call (or as many as ``largest`` points a call ask for).
 
     A chain starts from a pilot draw that is chosen with the probability of its weight, so that it is in equilibrium as
-    nearly as the pilot is accurate, and needs no burn-in. The evidence comes from the fresh proposals alone.
+    nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone, if there are
+    as many as pilot draws; else from both.
 
     Parameters
     ----------
@@ -198,7 +199,8 @@ def run(
     at = accepted_at(log_weights.reshape(shape), np.log1p(-rng.random(shape)), prepared.log_weights[first])
     rows = np.arange(chains)[:, None] * draws + np.maximum(at, 0)
     stayed = at < 0  # where the chain began: nothing accepted yet
-    verdict = judged(log_weights)
+    few = len(log_weights) < len(prepared.log_weights)
+    verdict = judged(np.concatenate([log_weights, prepared.log_weights]) if few else log_weights)
     return BulkRun(
         vectors=np.where(stayed[..., None], prepared.vectors[first][:, None], proposals[rows]),
         log_density=np.where(stayed, prepared.log_target[first][:, None], log_target[rows]),

@@ -37,7 +37,7 @@ REACH = np.array([0.01, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0, 256.0, np.inf])
 VALLEY = 0.5
 # Modes of less mass than exp(-this) times the largest are dropped.
 NEGLIGIBLE = 12.0
-# A stencil arm of this length or more says that the density does not fall at all.
+# A stencil arm, or a place, this many times as far as the starts says that the density does not fall at all.
 ENDLESS = 1e6
 
 
@@ -54,8 +54,8 @@ class Mode:
     covariance : Array
         The inverse of the negative Hessian, ``(d, d)``; where the density has none, the squared widths along the axes.
     kind : str
-        ``interior``; ``boundary``, where the density is not smooth at its maximum (a wall of ``-inf``, a kink);
-        ``endless``, where it had not stopped rising, or does not fall, at the end of the climb.
+        ``interior``; ``boundary``, where the density is not smooth at its maximum (a wall of ``-inf``) or the climb had
+        not settled; ``endless``, where it does not fall on some side.
     """
 
     at: Array
@@ -136,8 +136,8 @@ def find_modes(
         order = order[np.isfinite(values[order])]
         order = order[~explained(log_density, points[order], values[order], modes)]
         order = order[np.argsort(-values[order], kind="stable")]
-        if not len(order) or modes[0].kind == "endless":
-            break
+        if not len(order) or not any(mode.kind == "interior" for mode in modes):
+            break  # where climbs do not settle, more of them are dear and lead nowhere
     return _of_weight(modes)
 
 
@@ -213,9 +213,10 @@ def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
         top = settled & ((np.sum(slope**2 / bend, axis=1) < 2 * GAIN) | (now.stays > 0))
         for i in np.flatnonzero(top):
             root = arms[i] / np.sqrt(bend[i])
-            modes.append(Mode(now.at[i], float(now.value[i]), root @ root.T))
+            modes.append(Mode(now.at[i], float(now.value[i]), positive(root @ root.T)))
         now = _stepped(log_density, now, arms, slope, bend)
-        over = np.linalg.norm(now.arms, axis=1).max(axis=1) > ENDLESS * (1 + np.abs(points).max())
+        far = ENDLESS * (1 + np.abs(points).max())
+        over = (np.linalg.norm(now.arms, axis=1).max(axis=1) > far) | (np.abs(now.at).max(axis=1) > far)
         stuck = (now.stays >= 5) & ~top
         modes += [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in np.flatnonzero(stuck)]
         modes += [_endless(now, i) for i in np.flatnonzero(over & ~stuck & ~top)]
@@ -225,7 +226,7 @@ def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
         now = now[~_near(now, modes)]
         if not len(now.at):
             return modes
-    return modes + [_endless(now, i) for i in range(len(now.at))]
+    return modes + [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in range(len(now.at))]
 
 
 def _stencils(log_density: LogDensity, now: _Climbers) -> tuple[Array, Array, Array]:
@@ -288,7 +289,7 @@ def _near(now: _Climbers, modes: list[Mode]) -> Array:
 
 
 def _endless(now: _Climbers, i: int | np.integer) -> Mode:
-    return Mode(now.at[i], float(now.value[i]), now.arms[i] @ now.arms[i].T, "endless")
+    return Mode(now.at[i], float(now.value[i]), positive(now.arms[i] @ now.arms[i].T), "endless")
 
 
 def _at_the_wall(log_density: LogDensity, at: Array, value: float) -> Mode:
@@ -304,29 +305,27 @@ def _at_the_wall(log_density: LogDensity, at: Array, value: float) -> Mode:
 
 def _climb_by_hand(log_density: LogDensity, newton: Newton, at: Array, value: float) -> Mode:
     """Newton's method on a log-concave density with derivatives in closed form: halved steps in one call."""
-    shares = np.concatenate([[1.0], 0.5 ** np.arange(1, 12)])
-    kind = "endless"
+    shares = 0.5 ** np.arange(12)
     for _ in range(STEPS[1]):
         slope, hessian = newton(at)
         precision = positive(-hessian)
         step = np.linalg.solve(precision, slope)
-        if slope @ step < GAIN * 1e-3:
-            kind = "interior"
-            break
         points = at + shares[:, None] * step
         values = log_density(points)
         best = int(np.argmax(values))
-        if not values[best] > value:
+        if slope @ step < GAIN or not values[best] > value:
             break
         at, value = points[best], float(values[best])
-    return Mode(at, value, np.linalg.inv(precision), kind)
+    return Mode(at, value, positive(np.linalg.inv(precision)), "interior" if slope @ step < GAIN else "endless")
 
 
-def positive(matrix: Array, floor: float = 1e-10) -> Array:
-    """A symmetric matrix made positive: absolute values of its eigenvalues, no less than a share of the largest."""
-    curves, axes = np.linalg.eigh(0.5 * (matrix + matrix.T))
-    curves = np.maximum(np.abs(curves), floor * np.max(np.abs(curves)) + 1e-300)
-    return (axes * curves) @ axes.T
+def positive(matrix: Array, floor: float = 1e-12) -> Array:
+    """A symmetric matrix made positive definite, in units of its diagonal: absolute eigenvalues, none below a floor."""
+    scale = np.sqrt(np.abs(np.diagonal(matrix))) + 1e-300
+    curves, axes = np.linalg.eigh(0.5 * (matrix + matrix.T) / np.outer(scale, scale))
+    curves = np.maximum(np.abs(curves), floor * np.max(np.abs(curves)))
+    root = scale[:, None] * axes * np.sqrt(curves)
+    return root @ root.T
 
 
 def _merged(log_density: LogDensity, modes: list[Mode]) -> list[Mode]:

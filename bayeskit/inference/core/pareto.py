@@ -120,12 +120,15 @@ def pareto_k(log_weights: Array) -> float:
     Returns
     -------
     float
-        ``inf`` where too few weights are positive for a fit; ``-inf`` where the largest are all equal.
+        NaN where there are too few weights for a fit, ``inf`` where too few of them are positive, ``-inf`` where the
+        largest are all equal.
     """
     weights, _ = scaled(log_weights)
     n = len(weights)
     tail = math.ceil(min(n / 5, 3 * math.sqrt(n)))
-    if tail < SMALLEST_TAIL or np.count_nonzero(weights) <= tail:
+    if tail < SMALLEST_TAIL:
+        return np.nan
+    if np.count_nonzero(weights) <= tail:
         return np.inf
     weights.sort()
     excess = weights[-tail:] - weights[-tail - 1]

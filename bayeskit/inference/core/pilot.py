@@ -132,7 +132,8 @@ def piloted(target: Target, modes: tuple[Mode, ...], rng: np.random.Generator) -
     fit = from_modes(target, modes)
     while True:
         pilots.append(_drawn(target, fit, modes, rng, len(pilots)))
-        more = _looked_around(target, modes, pilots) if len(pilots) <= LOOKS else modes
+        smooth = any(mode.kind == "interior" for mode in modes)
+        more = _looked_around(target, modes, pilots) if smooth and len(pilots) <= LOOKS else modes
         if len(more) > len(modes):  # what was piloted before is good for refitting only
             modes, fit = more, from_modes(target, more)
             pilots = [replace(pilot, reason=MISSED) for pilot in pilots]

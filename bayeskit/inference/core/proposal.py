@@ -177,8 +177,10 @@ def refitted(fit: TMixture, u: Array, log_target: Array, log_weights: Array) -> 
     EM on the weighted draws with the latent label and scale of each averaged over (Cappé, Douc, Guillin, Marin, Robert
     2008, Statistics and Computing 18). Where the draws of largest weight under the fit make up a part that a component
     of its own serves better, it is added (as in Hoogerheide, Opschoor, van Dijk 2012, Journal of Econometrics 171), if
-    the gain in the weighted log likelihood is more than BIC asks.
+    the gain in the weighted log likelihood is more than BIC asks. Where no draw has met the target, it is drawn in.
     """
+    if not np.isfinite(log_weights).any():
+        return replace(fit, factors=0.3 * fit.factors)
     w = tempered(log_weights, least=4.0 * u.shape[1] + 20)
     size = 1 / float(w @ w)
     inside = w > 1e-3 / len(w)  # the others together weigh less than 0.001
@@ -242,7 +244,10 @@ def _maximised(fit: TMixture, u: Array, shares: Array, squares: Array, size: flo
     kept = masses * size > d + 2
     kept[np.argmax(masses)] = True
     rows = np.flatnonzero(kept)
-    components = [_component(fit, k, u, shares[k], squares[k], masses[k] * size) for k in rows]
+    components = []
+    for k in rows:
+        own = shares[k] > 1e-4 * masses[k] / len(u)
+        components.append(_component(fit, k, u[own], shares[k, own], squares[k, own], masses[k] * size))
     centres, factors, skews, dofs = (np.array(column) for column in zip(*components, strict=True))
     return _joint(masses[rows] / masses[rows].sum(), centres, factors, skews, dofs)
 
