@@ -88,12 +88,14 @@ def measure_warm(problem: Problem, pythons: dict[str, str], draws: int, repeats:
         figures |= {"draws": count, "limit": problem.limit}
         if "seconds" in figures and "ess" in figures:
             figures["status"] = "ok"  # cut short after what is needed was there
-        if system in records and records[system]["status"] == figures["status"] == "ok":
-            figures["seconds"] = records[system]["seconds"] + figures["seconds"]
-            figures["ess"] = (records[system]["ess"] + figures["ess"]) / 2
+        before = records.get(system, {"status": ""})
+        if before["status"] == figures["status"] == "ok":
+            figures["seconds"] = before["seconds"] + figures["seconds"]
+            figures["ess"] = (before["ess"] + figures["ess"]) / 2
         if figures["status"] == "ok":
             figures["rate"] = figures["ess"] / median(figures["seconds"])
-        records[system] = figures
+        if before["status"] != "ok" or figures["status"] == "ok":
+            records[system] = figures
         say(f"  warm {system}: " + str({k: v for k, v in figures.items() if k != "moments"}))
     return records
 
