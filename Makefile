@@ -1,7 +1,7 @@
 # GNU make. Every target that needs Python prepares .venv first (.ci/venv says how); PYTHON=... names another Python.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow check docs clean
+.PHONY: help demo test test-slow check docs bench bench-peers clean
 
 export PYTHON
 RUN := .venv/bin/python
@@ -9,7 +9,7 @@ RUN := .venv/bin/python
 TEST_ENV := MPLBACKEND=Agg OPENBLAS_NUM_THREADS=1
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo:  ## Run the examples in order; their figures go to examples/
 	@.ci/venv demo plots
@@ -38,7 +38,17 @@ docs:  ## Build the documentation; a warning is an error
 	MPLBACKEND=Agg $(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+bench:  ## Measure bayeskit alone, a few minutes; ARGS="rats --only stages" selects, ARGS=--help says what there is
+	@.ci/venv bench
+	$(RUN) -m benchmarks $(ARGS)
+
+bench-peers:  ## Measure bayeskit beside its peers (an hour or two); ARGS=--resume goes on with a run that was cut short
+	@.ci/venv bench
+	@.ci/peers
+	$(RUN) -m benchmarks --peers benchmarks/.venv-peers/bin/python $(ARGS)
+
 clean:  ## Remove what was made: the environment, caches, built pages, figures
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	rm -rf docs/_build docs/api docs/gallery docs/sg_execution_times.rst examples/*.png
-	find bayeskit tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf benchmarks/.venv-peers benchmarks/.cache
+	find bayeskit tests examples docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

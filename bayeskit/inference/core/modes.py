@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +25,7 @@ WAVES = 3
 MODERATE = 6  # in more dimensions, where a stencil costs d^2, half of them
 # Points drawn about the starts, and about the first mode: climbed from only where they lead elsewhere.
 DISPERSED = 16
-PROBES = 24
+PROBES = 40
 # A wave of climbs ends after so many evaluations, but not before so many steps or after so many.
 WAVE = 4000
 STEPS = (12, 25)
@@ -37,7 +37,7 @@ REACH = np.array([0.01, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0, 256.0, np.inf])
 VALLEY = 0.5
 # Modes of less mass than exp(-this) times the largest are dropped.
 NEGLIGIBLE = 12.0
-# A stencil arm of this length or more says that the density does not fall at all.
+# A stencil arm, or a place, this many times as far as the starts says that the density does not fall at all.
 ENDLESS = 1e6
 
 
@@ -54,8 +54,8 @@ class Mode:
     covariance : Array
         The inverse of the negative Hessian, ``(d, d)``; where the density has none, the squared widths along the axes.
     kind : str
-        ``interior``; ``boundary``, where the density is not smooth at its maximum (a wall of ``-inf``, a kink);
-        ``endless``, where it had not stopped rising, or does not fall, at the end of the climb.
+        ``interior``; ``boundary``, where the density is not smooth at its maximum (a wall of ``-inf``) or the climb had
+        not settled; ``endless``, where it does not fall on some side.
     """
 
     at: Array
@@ -136,8 +136,8 @@ def find_modes(
         order = order[np.isfinite(values[order])]
         order = order[~explained(log_density, points[order], values[order], modes)]
         order = order[np.argsort(-values[order], kind="stable")]
-        if not len(order) or modes[0].kind == "endless":
-            break
+        if not len(order) or not any(mode.kind == "interior" for mode in modes):
+            break  # where climbs do not settle, more of them are dear and lead nowhere
     return _of_weight(modes)
 
 
@@ -151,10 +151,10 @@ def more_modes(log_density: LogDensity, modes: tuple[Mode, ...], points: Array, 
 
 
 def explained(log_density: LogDensity, points: Array, values: Array, modes: list[Mode]) -> Array:
-    """Tell which points ``(n, d)`` lead straight to a mode: the density falls nowhere on the way by more than VALLEY."""
+    """Tell which points ``(n, d)`` lead straight to a mode: nowhere does the density fall by more than VALLEY."""
     if not len(points) or not modes:
         return np.zeros(len(points), bool)
-    share = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    share = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
     found = np.zeros(len(points), bool)
     for mode in modes:
         rest = np.flatnonzero(~found)
@@ -213,9 +213,10 @@ def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
         top = settled & ((np.sum(slope**2 / bend, axis=1) < 2 * GAIN) | (now.stays > 0))
         for i in np.flatnonzero(top):
             root = arms[i] / np.sqrt(bend[i])
-            modes.append(Mode(now.at[i], float(now.value[i]), root @ root.T))
+            modes.append(Mode(now.at[i], float(now.value[i]), positive(root @ root.T)))
         now = _stepped(log_density, now, arms, slope, bend)
-        over = np.linalg.norm(now.arms, axis=1).max(axis=1) > ENDLESS * (1 + np.abs(points).max())
+        far = ENDLESS * (1 + np.abs(points).max())
+        over = (np.linalg.norm(now.arms, axis=1).max(axis=1) > far) | (np.abs(now.at).max(axis=1) > far)
         stuck = (now.stays >= 5) & ~top
         modes += [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in np.flatnonzero(stuck)]
         modes += [_endless(now, i) for i in np.flatnonzero(over & ~stuck & ~top)]
@@ -225,7 +226,7 @@ def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
         now = now[~_near(now, modes)]
         if not len(now.at):
             return modes
-    return modes + [_endless(now, i) for i in range(len(now.at))]
+    return modes + [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in range(len(now.at))]
 
 
 def _stencils(log_density: LogDensity, now: _Climbers) -> tuple[Array, Array, Array]:
@@ -287,8 +288,8 @@ def _near(now: _Climbers, modes: list[Mode]) -> Array:
     return near
 
 
-def _endless(now: _Climbers, i: int) -> Mode:
-    return Mode(now.at[i], float(now.value[i]), now.arms[i] @ now.arms[i].T, "endless")
+def _endless(now: _Climbers, i: int | np.integer) -> Mode:
+    return Mode(now.at[i], float(now.value[i]), positive(now.arms[i] @ now.arms[i].T), "endless")
 
 
 def _at_the_wall(log_density: LogDensity, at: Array, value: float) -> Mode:
@@ -304,29 +305,27 @@ def _at_the_wall(log_density: LogDensity, at: Array, value: float) -> Mode:
 
 def _climb_by_hand(log_density: LogDensity, newton: Newton, at: Array, value: float) -> Mode:
     """Newton's method on a log-concave density with derivatives in closed form: halved steps in one call."""
-    shares = np.concatenate([[1.0], 0.5 ** np.arange(1, 12)])
-    kind = "endless"
+    shares = 0.5 ** np.arange(12)
     for _ in range(STEPS[1]):
         slope, hessian = newton(at)
         precision = positive(-hessian)
         step = np.linalg.solve(precision, slope)
-        if slope @ step < GAIN * 1e-3:
-            kind = "interior"
-            break
         points = at + shares[:, None] * step
         values = log_density(points)
         best = int(np.argmax(values))
-        if not values[best] > value:
+        if slope @ step < GAIN or not values[best] > value:
             break
         at, value = points[best], float(values[best])
-    return Mode(at, value, np.linalg.inv(precision), kind)
+    return Mode(at, value, positive(np.linalg.inv(precision)), "interior" if slope @ step < GAIN else "endless")
 
 
-def positive(matrix: Array, floor: float = 1e-10) -> Array:
-    """A symmetric matrix with its eigenvalues made positive: their absolute values, no less than a share of the largest."""
-    curves, axes = np.linalg.eigh(0.5 * (matrix + matrix.T))
-    curves = np.maximum(np.abs(curves), floor * np.max(np.abs(curves)) + 1e-300)
-    return (axes * curves) @ axes.T
+def positive(matrix: Array, floor: float = 1e-12) -> Array:
+    """A symmetric matrix made positive definite, in units of its diagonal: absolute eigenvalues, none below a floor."""
+    scale = np.sqrt(np.abs(np.diagonal(matrix))) + 1e-300
+    curves, axes = np.linalg.eigh(0.5 * (matrix + matrix.T) / np.outer(scale, scale))
+    curves = np.maximum(np.abs(curves), floor * np.max(np.abs(curves)))
+    root = scale[:, None] * axes * np.sqrt(curves)
+    return root @ root.T
 
 
 def _merged(log_density: LogDensity, modes: list[Mode]) -> list[Mode]:

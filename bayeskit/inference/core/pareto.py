@@ -1,19 +1,63 @@
-"""What importance weights tell: how heavy their tail is, the evidence, and the acceptance of independence proposals.
+r"""What importance weights tell: how heavy their tail is, the evidence, and the acceptance of independence proposals.
 
-All functions take the logarithms of the weights :math:`w_i = \\tilde\\pi(u_i) / q(u_i)` of draws :math:`u_i` from a
-proposal :math:`q`; :math:`-\\infty` is allowed, :math:`w` need not be normalised.
+All functions take the logarithms of the weights :math:`w_i = \tilde\pi(u_i) / q(u_i)` of draws :math:`u_i` from a
+proposal :math:`q`; :math:`-\infty` is allowed, :math:`w` need not be normalised.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 Array = np.ndarray
 
+# A proposal is refused below this acceptance, ...
+LEAST_ACCEPTANCE = 0.15
+# ... and above this Pareto k, if what the heaviest weight lets one expect unseen is not a small share of the mass,
+MOST_PARETO_K = 0.7
+MOST_UNSEEN = 0.05
+# or where the halves of its draws disagree about the evidence by so many standard errors.
+MOST_DISAGREEMENT = 5.0
+
 # Below this many weights in the tail a generalised Pareto distribution cannot be fitted.
 SMALLEST_TAIL = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What log weights say of a proposal; ``reason`` is empty where nothing is wrong with it."""
+
+    acceptance: float
+    pareto_k: float
+    log_evidence: float
+    log_evidence_se: float
+    reason: str
+
+
+def judged(log_weights: Array, most: float = MOST_PARETO_K) -> Verdict:
+    r"""Judge a proposal by the log weights of draws from it.
+
+    A Pareto :math:`\hat k` above ``most`` is let pass only where the tail beyond the heaviest weight, which is
+    about :math:`W_{(n)} / (1 - \hat k)` of the mass, is no more than MOST_UNSEEN.
+    """
+    rate, k = acceptance(log_weights), pareto_k(log_weights)
+    value, error = evidence(log_weights)
+    weights, top = scaled(log_weights)
+    share = 1.0 if top == -np.inf else float(weights.max() / weights.sum())
+    unseen = share / (1 - k) if k < 1 else 1.0
+    half = len(log_weights) // 2
+    (one, e1), (two, e2) = evidence(log_weights[:half]), evidence(log_weights[half:])
+    if top == -np.inf or rate < LEAST_ACCEPTANCE:
+        reason = f"of independent proposals no more than {rate:.1%} would be accepted"
+    elif k > most and unseen > MOST_UNSEEN:
+        reason = f"the weights of the proposals have too heavy a tail (Pareto k = {k:.2f}), so that parts may be unseen"
+    elif abs(one - two) > MOST_DISAGREEMENT * math.hypot(e1, e2) + 1e-9:
+        reason = f"two halves of the draws disagree about the log evidence ({one:.2f} and {two:.2f})"
+    else:
+        reason = ""
+    return Verdict(rate, k, value, error, reason)
 
 
 def scaled(log_weights: Array) -> tuple[Array, float]:
@@ -50,8 +94,8 @@ def effective_fraction(log_weights: Array) -> float:
 def acceptance(log_weights: Array) -> float:
     r"""Return the acceptance that independence Metropolis-Hastings is to expect of these proposals.
 
-    In equilibrium the current point has density :math:`\pi \propto w q` and the next is proposed from :math:`q`, so that
-    (Tierney 1994, section 2.3.3)
+    In equilibrium the current point has density :math:`\pi \propto w q` and the next is proposed from :math:`q`, so
+    that (Tierney 1994, section 2.3.3)
 
     .. math:: \operatorname{E} \min(1, w'/w) = \sum_i W_i \frac{1}{n - 1} \sum_{j \ne i} \min(1, w_j / w_i)
               = \frac{2}{n - 1} \sum_{k=1}^n (n - k) W_{(k)},
@@ -76,12 +120,15 @@ def pareto_k(log_weights: Array) -> float:
     Returns
     -------
     float
-        ``inf`` where too few weights are positive for a fit; ``-inf`` where the largest are all equal.
+        NaN where there are too few weights for a fit, ``inf`` where too few of them are positive, ``-inf`` where the
+        largest are all equal.
     """
     weights, _ = scaled(log_weights)
     n = len(weights)
     tail = math.ceil(min(n / 5, 3 * math.sqrt(n)))
-    if tail < SMALLEST_TAIL or np.count_nonzero(weights) <= tail:
+    if tail < SMALLEST_TAIL:
+        return np.nan
+    if np.count_nonzero(weights) <= tail:
         return np.inf
     weights.sort()
     excess = weights[-tail:] - weights[-tail - 1]
@@ -94,8 +141,9 @@ def _pareto_shape(excess: Array) -> float:
     r"""Shape of a generalised Pareto distribution, from sorted positive excesses over its origin.
 
     Zhang and Stephens (2009, Technometrics 51): with :math:`\theta = k / \sigma`, the profile likelihood is
-    :math:`n (\log(-\theta / k(\theta)) - k(\theta) - 1)`, with :math:`k(\theta) = \operatorname{mean} \log(1 - \theta x)`
-    in their sign; its mean over a grid of quantiles of a prior that the data scale replaces the maximum.
+    :math:`n (\log(-\theta / k(\theta)) - k(\theta) - 1)`, with their
+    :math:`k(\theta) = \operatorname{mean} \log(1 - \theta x)`; its mean over a grid of quantiles of a prior that is
+    scaled by the data replaces the maximum.
     """
     n = len(excess)
     grid = 30 + int(math.sqrt(n))

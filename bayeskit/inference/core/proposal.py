@@ -1,13 +1,14 @@
 r"""Proposals for a small core: mixtures of skewed multivariate t, fitted to weighted draws.
 
-A component is :math:`u = c + F\, s(z)`, with :math:`z` from a multivariate t of :math:`\nu` degrees of freedom, :math:`F`
-lower triangular, and in every coordinate
+A component is :math:`u = c + F\, s(z)`, with :math:`z` from a multivariate t of :math:`\nu` degrees of freedom,
+:math:`F` lower triangular, and in every coordinate
 
-.. math:: s_\varepsilon(z) = \sinh(\operatorname{arsinh} z + \varepsilon) = z \cosh\varepsilon + \sqrt{1 + z^2} \sinh\varepsilon,
+.. math:: s_\varepsilon(z) = \sinh(\operatorname{arsinh} z + \varepsilon)
+          = z \cosh\varepsilon + \sqrt{1 + z^2} \sinh\varepsilon,
 
 the skewing of Jones and Pewsey (2009, Biometrika 96): smooth, of slope :math:`e^{\pm\varepsilon}` in its two tails,
-inverted by :math:`-\varepsilon`. The posteriors of log scales and log concentrations are skewed one coordinate at a time;
-where mixtures of four symmetric t reach an acceptance of 0.4 on six of them, one skewed component reaches 0.8.
+inverted by :math:`-\varepsilon`. The posteriors of log scales and log concentrations are skewed one coordinate at a
+time; where mixtures of symmetric t reach an acceptance of 0.4 on six of them, one skewed component reaches 0.8.
 """
 
 from __future__ import annotations
@@ -21,15 +22,22 @@ from scipy.special import gammaln, stdtrit
 
 Array = np.ndarray
 
-# Degrees of freedom that are tried; the first is that of the wide component, the third that of a Laplace one.
+# Degrees of freedom that are tried.
 DOFS = np.array([3.0, 5.0, 8.0, 16.0, 40.0])
-# The share of the wide component, and the factor of its standard deviations: weights are then bounded in practice.
-WIDE, WIDER = 0.04, 2.0
+# The wide component: its share, the factor of its standard deviations, its degrees of freedom. Weights are then bounded
+# in practice; its coordinates have a tail each, for where one log scale is far out the others mostly are not.
+WIDE, WIDER, WIDE_DOF = 0.04, 1.5, 2.0
 # Tail probabilities whose quantiles fit the location, scale and skewness of a coordinate; the largest skewness.
 TAILS = np.array([0.05, 0.1, 0.2])
 MOST = 0.95  # of tanh(skewness): the slopes of the tails are then as 1 to 39
 # Where a density is looked at along an axis, in standard deviations.
 SCAN = np.linspace(-5.0, 5.0, 21)
+# Variances of the fitted skewness and log scale of a coordinate, times the number of draws they are fitted to.
+SKEW_NOISE, SCALE_NOISE = 4.5, 0.7
+# Draws with weights and heavy tails are noisier than their effective size says, by about this factor.
+DOUBT = 2.0
+# Mean and variance of sqrt(1 + z^2) for a standard normal z: those of a skewed coordinate follow from them.
+ROOT_MEAN, ROOT_VARIANCE = 1.3545, 0.1653
 # Components at most, rounds of EM, and the gain in the mean log density at which they end.
 COMPONENTS = 6
 ROUNDS = 12
@@ -54,6 +62,8 @@ class TMixture:
         :math:`\varepsilon`, ``(K, d)``; zero for the ordinary t.
     dofs : Array
         :math:`\nu`, ``(K,)``.
+    apart : Array
+        Whether the coordinates of :math:`z` are independent t each, ``(K,)`` of bool: no elliptic tail, but a cross.
     """
 
     weights: Array
@@ -61,6 +71,7 @@ class TMixture:
     factors: Array
     skews: Array
     dofs: Array
+    apart: Array
 
     def parts(self, u: Array) -> tuple[Array, Array]:
         r"""Return the log densities of the components times their weights, and :math:`z^\top z`: ``(K, n)`` both."""
@@ -77,10 +88,13 @@ class TMixture:
         y *= y
         squares = y.sum(axis=1)
         nu = self.dofs
-        constant = np.log(self.weights) + gammaln((nu + d) / 2) - gammaln(nu / 2) - 0.5 * d * np.log(nu * math.pi)
-        constant -= np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
-        kernel = -0.5 * (nu + d)[:, None] * np.log1p(squares / nu[:, None])
-        return constant[:, None] + stretch + kernel, squares
+        one = nu + d if not self.apart.any() else np.where(self.apart, nu + 1, nu + d)
+        kernel = np.log1p(squares / nu[:, None])
+        for k in np.flatnonzero(self.apart):
+            kernel[k] = np.log1p(y[k] / nu[k]).sum(axis=0)
+        constant = (gammaln(one / 2) - gammaln(nu / 2)) * np.where(self.apart, d, 1) - 0.5 * d * np.log(nu * math.pi)
+        constant += np.log(self.weights) - np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
+        return constant[:, None] + stretch - 0.5 * one[:, None] * kernel, squares
 
     def log_density(self, u: Array) -> Array:
         """Log density at points ``(n, d)``: ``(n,)``."""
@@ -97,13 +111,21 @@ class TMixture:
         """Draw ``(n, d)`` independent points."""
         labels = np.searchsorted(np.cumsum(self.weights)[:-1], rng.random(n), side="right")
         nu = self.dofs[labels]
-        u = rng.standard_normal((n, self.centres.shape[1])) * np.sqrt(nu / rng.chisquare(nu))[:, None]
+        u = rng.standard_normal((n, self.centres.shape[1]))
+        u *= np.sqrt(nu / rng.chisquare(nu))[:, None]
         for k in range(len(self.weights)):
             mine = labels == k
             z = u[mine]
+            if self.apart[k]:
+                z = rng.standard_t(self.dofs[k], z.shape)
             y = z * np.cosh(self.skews[k]) + np.sqrt(1 + z**2) * np.sinh(self.skews[k])
             u[mine] = self.centres[k] + y @ self.factors[k].T
         return u
+
+
+def _joint(weights: Array, centres: Array, factors: Array, skews: Array, dofs: Array) -> TMixture:
+    """A mixture of multivariate components only."""
+    return TMixture(weights, centres, factors, skews, dofs, np.zeros(len(weights), bool))
 
 
 def mixture(log_masses: Array, centres: Array, covariances: Array) -> TMixture:
@@ -111,7 +133,7 @@ def mixture(log_masses: Array, centres: Array, covariances: Array) -> TMixture:
     weights = np.exp(log_masses - log_masses.max())
     k, d = centres.shape
     nu = DOFS[2 if d <= 3 else 3 if d <= 8 else 4]  # in many dimensions a t of few degrees is far from any Gaussian
-    return TMixture(weights / weights.sum(), centres, np.linalg.cholesky(covariances), np.zeros((k, d)), np.full(k, nu))
+    return _joint(weights / weights.sum(), centres, np.linalg.cholesky(covariances), np.zeros((k, d)), np.full(k, nu))
 
 
 def scanned(log_density: Callable[[Array], Array], fit: TMixture) -> TMixture:
@@ -129,8 +151,8 @@ def scanned(log_density: Callable[[Array], Array], fit: TMixture) -> TMixture:
     normal = weighted_quantiles(SCAN[None], np.exp(-0.5 * SCAN**2))
     centres, factors, skews = fit.centres.copy(), fit.factors.copy(), fit.skews.copy()
     for i in range(k):
-        _, unit, _ = matched(normal, fit.dofs[i], np.inf)  # what a Gaussian would get
-        shift, scale, skews[i] = matched(weighted_quantiles(np.tile(SCAN, (d, 1)), w[i].T), fit.dofs[i], np.inf)
+        _, unit, _ = matched(normal, fit.dofs[i])  # what a Gaussian would get
+        shift, scale, skews[i] = matched(weighted_quantiles(np.tile(SCAN, (d, 1)), w[i].T), fit.dofs[i])
         centres[i] += factors[i] @ shift
         factors[i] *= scale / unit
     return replace(fit, centres=centres, factors=factors, skews=skews)
@@ -144,18 +166,21 @@ def defended(fit: TMixture) -> TMixture:
         np.vstack([fit.centres, middle]),
         np.concatenate([fit.factors, WIDER * np.linalg.cholesky(covariance)[None]]),
         np.vstack([fit.skews, fit.weights @ fit.skews]),
-        np.append(fit.dofs, DOFS[0]),
+        np.append(fit.dofs, WIDE_DOF),
+        np.append(fit.apart, True),
     )
 
 
 def refitted(fit: TMixture, u: Array, log_target: Array, log_weights: Array) -> TMixture:
-    r"""Return a mixture nearer to the density that weighted draws ``(n, d)`` stand for, with more components if it pays.
+    r"""Return a mixture nearer to the density that weighted draws ``(n, d)`` stand for; more components if it pays.
 
     EM on the weighted draws with the latent label and scale of each averaged over (Cappé, Douc, Guillin, Marin, Robert
     2008, Statistics and Computing 18). Where the draws of largest weight under the fit make up a part that a component
     of its own serves better, it is added (as in Hoogerheide, Opschoor, van Dijk 2012, Journal of Econometrics 171), if
-    the gain in the weighted log likelihood is more than BIC asks.
+    the gain in the weighted log likelihood is more than BIC asks. Where no draw has met the target, it is drawn in.
     """
+    if not np.isfinite(log_weights).any():
+        return replace(fit, factors=0.3 * fit.factors)
     w = tempered(log_weights, least=4.0 * u.shape[1] + 20)
     size = 1 / float(w @ w)
     inside = w > 1e-3 / len(w)  # the others together weigh less than 0.001
@@ -219,36 +244,38 @@ def _maximised(fit: TMixture, u: Array, shares: Array, squares: Array, size: flo
     kept = masses * size > d + 2
     kept[np.argmax(masses)] = True
     rows = np.flatnonzero(kept)
-    components = [_component(fit, k, u, shares[k], squares[k], masses[k] * size) for k in rows]
+    components = []
+    for k in rows:
+        own = shares[k] > 1e-4 * masses[k] / len(u)
+        components.append(_component(fit, k, u[own], shares[k, own], squares[k, own], masses[k] * size))
     centres, factors, skews, dofs = (np.array(column) for column in zip(*components, strict=True))
-    return TMixture(masses[rows] / masses[rows].sum(), centres, factors, skews, dofs)
+    return _joint(masses[rows] / masses[rows].sum(), centres, factors, skews, dofs)
 
 
 def _component(
-    fit: TMixture, k: int, u: Array, share: Array, squares: Array, size: float
+    fit: TMixture, k: int | np.integer, u: Array, share: Array, squares: Array, size: float
 ) -> tuple[Array, Array, Array, float]:
     """Centre, factor, skews and degrees of freedom of one component, from its shares of the weights.
 
     The axes are those of a covariance that is robust as a t's is (a draw counts by (nu + d) / (nu + z'z)). Along the
     axes, quantiles are matched, once for every number of degrees of freedom next to the one before.
     """
-    nu = fit.dofs[k]
-    before = fit.factors[k] * np.cosh(fit.skews[k])
-    shift = fit.factors[k] @ np.sinh(fit.skews[k])  # to the median
-    middle, factor = _shrunk(
-        u, share, share * ((nu + u.shape[1]) / (nu + squares)), fit.centres[k] + shift, before, size
-    )
+    nu, skew = fit.dofs[k], fit.skews[k]
+    spread = np.sqrt(np.cosh(skew) ** 2 + ROOT_VARIANCE * np.sinh(skew) ** 2)
+    mean = fit.centres[k] + fit.factors[k] @ (ROOT_MEAN * np.sinh(skew))
+    pulled = share * ((nu + u.shape[1]) / (nu + squares))
+    middle, factor = _shrunk(u, share, pulled, mean, fit.factors[k] * spread, size)
     quantiles = weighted_quantiles(np.linalg.inv(factor) @ (u - middle).T, share)
-    best = (-np.inf, fit.centres[k], factor, fit.skews[k], nu)
+    best = (-np.inf, fit.centres[k], fit.factors[k], skew, nu)
     near = int(np.argmin(np.abs(DOFS - nu)))
     for dof in DOFS[max(near - 1, 0) : near + 2]:
-        shift, scale, skew = matched(quantiles, dof, size)
-        one = TMixture(
-            np.ones(1), (middle + factor @ shift)[None], (factor * scale)[None], skew[None], np.array([float(dof)])
+        shift, scale, tilt = matched(quantiles, dof, (1 / spread, skew), size)
+        one = _joint(
+            np.ones(1), (middle + factor @ shift)[None], (factor * scale)[None], tilt[None], np.array([float(dof)])
         )
         value = float(share @ one.parts(u)[0][0])
         if value > best[0]:
-            best = (value, one.centres[0], one.factors[0], skew, float(dof))
+            best = (value, one.centres[0], one.factors[0], tilt, float(dof))
     return best[1:]
 
 
@@ -264,13 +291,17 @@ def _shrunk(u: Array, share: Array, pulled: Array, centre: Array, before: Array,
     middle = pulled @ y / pulled.sum()
     off = y - middle
     change = (off.T * pulled) @ off / share.sum() - np.eye(d)
-    kept = 1 - (d * d + d) / (size * float(np.sum(change**2)) + 1e-9)
-    middle *= max(0.0, 1 - d / (size * float(middle @ middle) + 1e-9))
-    return centre + before @ middle, before @ np.linalg.cholesky(np.eye(d) + max(0.0, kept) * change)
+    change = _believed(change, DOUBT * (d * d + d) / size)
+    return centre + before @ _believed(middle, DOUBT * d / size), before @ np.linalg.cholesky(np.eye(d) + change)
+
+
+def _believed(change: Array, noise: float) -> Array:
+    """What is left of a change when the squared length that noise gives it is taken off."""
+    return change * max(0.0, 1 - noise / (float(np.sum(change**2)) + 1e-300))
 
 
 def weighted_quantiles(y: Array, w: Array) -> Array:
-    """Quantiles of every row of ``y (d, n)`` at TAILS, at 1/2 and at 1 - TAILS: ``(7, d)``; weights ``(n,)`` or as y."""
+    """Quantiles of every row of ``y (d, n)`` at TAILS, 1/2 and 1 - TAILS: ``(7, d)``; weights ``(n,)`` or as y."""
     levels = np.concatenate([TAILS, [0.5], 1 - TAILS[::-1]])
     order = np.argsort(y, axis=1)
     y = np.take_along_axis(y, order, axis=1)
@@ -281,7 +312,9 @@ def weighted_quantiles(y: Array, w: Array) -> Array:
     return np.stack([np.interp(levels, below[j], y[j]) for j in range(len(y))], axis=1)
 
 
-def matched(quantiles: Array, nu: float, size: float) -> tuple[Array, Array, Array]:
+def matched(
+    quantiles: Array, nu: float, before: tuple[Array, Array] | None = None, size: float = np.inf
+) -> tuple[Array, Array, Array]:
     r"""Shift, scale and skewness of a skewed t in every coordinate, from quantiles ``(7, d)``.
 
     With :math:`q = \sinh a` the upper quantile of t, the distances from the median :math:`M` to the upper and to the
@@ -290,22 +323,26 @@ def matched(quantiles: Array, nu: float, size: float) -> tuple[Array, Array, Arr
     .. math:: \tanh \varepsilon = \frac{R - 1}{R + 1} \Big/ \tanh \frac a2, \qquad
               \sigma = \frac{U - L}{2 \cosh \varepsilon \sinh a}, \qquad m = M - \sigma \sinh \varepsilon.
 
-    The mean over the levels is taken. A skewness that may be noise is shrunk to zero, and so are changes of location
-    and scale, for all coordinates together.
+    The mean over the levels is taken. Changes from the scale and skewness ``before`` are believed as far as they exceed
+    the noise of quantiles of ``size`` draws.
     """
     count = len(TAILS)
     lower, median, upper = quantiles[:count], quantiles[count], quantiles[:count:-1]
     width = np.maximum(upper - lower, 1e-12)
     a = np.arcsinh(-stdtrit(nu, TAILS))[:, None]
     tilt = np.clip(np.mean((upper + lower - 2 * median) / width / np.tanh(a / 2), axis=0), -MOST, MOST)
-    skew = np.arctanh(tilt)
-    skew *= np.maximum(0.0, 1 - 4.0 / (size * (skew**2 + 1e-300)))
-    scale = np.mean(width / (2 * np.cosh(skew) * np.sinh(a)), axis=0)
+    skew, reach = np.arctanh(tilt), np.mean(width / (2 * np.sinh(a)), axis=0)
+    if before is not None:
+        d = len(skew)
+        skew = before[1] + _believed(skew - before[1], SKEW_NOISE * d / size)
+        known = before[0] * np.cosh(before[1])
+        reach = known * np.exp(_believed(np.log(reach / known), SCALE_NOISE * d / size))
+    scale = reach / np.cosh(skew)
     return median - scale * np.sinh(skew), scale, skew
 
 
 def _added(fit: TMixture, u: Array, w: Array, log_target: Array) -> TMixture:
-    """Add a component where the target is highest above the fit: half of the draws there, parted across their length."""
+    """Add a component where the target is most above the fit: half of the draws there, parted across their length."""
     excess = log_target - fit.log_density(u)
     order = np.argsort(-excess)
     group = order[: max(int(np.searchsorted(np.cumsum(w[order]), GROUP)), 2)]
@@ -316,7 +353,7 @@ def _added(fit: TMixture, u: Array, w: Array, log_target: Array) -> TMixture:
         side = ~side
     mass = float(w[group] @ side)
     half, whole = _moments(u[group[side]], w[group[side]]), _moments(u, w)[1]
-    return TMixture(
+    return _joint(
         np.append((1 - mass) * fit.weights, mass),
         np.vstack([fit.centres, half[0]]),
         np.concatenate([fit.factors, np.linalg.cholesky(half[1] + 0.05 * whole)[None]]),

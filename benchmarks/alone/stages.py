@@ -1,0 +1,35 @@
+"""One problem, stage by stage: condition, plan, sample, export; when warm, medians of a few repeats."""
+
+from statistics import median
+
+import numpy as np
+
+from benchmarks.clock import process_peak, timed
+from benchmarks.problem import CHAINS, PROBLEMS, TUNE
+
+
+def stages(statements, data, *, draws, tune=TUNE, chains=CHAINS, seed=1):
+    """Return the draws, and the seconds of each stage. `explain` is what makes the plan."""
+    posterior, condition = timed(lambda: statements.bayeskit(data))
+    _, plan = timed(posterior.explain)
+    tree, sample = timed(lambda: posterior.sample(draws=draws, tune=tune, chains=chains, seed=seed, progress=False))
+    return tree, {"condition": condition, "plan": plan, "sample": sample}
+
+
+def repeated(statements, data, repeats, **options):
+    """Return the last draws and the median seconds of each stage, after a first call that is not counted."""
+    runs = [stages(statements, data, seed=seed, **options) for seed in range(1 + repeats)]
+    figures = {stage: median(run[1][stage] for run in runs[1:]) for stage in runs[0][1]}
+    return runs[-1][0], figures
+
+
+def measure(task, emit):
+    problem = PROBLEMS[task["problem"]]
+    data = problem.data()
+    rows = max(len(values) for values in data.values())
+    emit(rows=rows, baseline=process_peak())
+    tree, figures = repeated(problem.statements(), data, task["repeats"], draws=task["draws"])
+    method = tree["posterior"].attrs.get("bayeskit_method", tree.attrs.get("bayeskit_method", "?"))
+    emit(**figures, method=method, chains=CHAINS, tune=TUNE, memory=process_peak())
+    monitored = {name: tree["posterior"][name].values for name in problem.statements().MONITORED}
+    np.savez(task["out"], **monitored)

@@ -1,0 +1,95 @@
+"""Four normal variables with 15 % of the entries missing: mu ~ N(0, 10^2 I), Sigma ~ InverseWishart(6, I).
+
+bayeskit and JAGS are given the missing entries as unknowns. JAGS has no partly observed vectors: it gets the regression
+of each column on those before it, where Sigma ~ InverseWishart(nu, I) means that column j of d has residual variance
+d_j ~ IG((nu - d + j) / 2, 1 / 2) and coefficients ~ N(0, d_j). Gradient samplers get the density with the missing
+entries integrated out, one pattern after the other, and the precision by its Bartlett factor.
+"""
+
+import numpy as np
+
+MONITORED = ("mu", "Sigma")
+DIM, NU = 4, 6
+
+
+def data(n):
+    rng = np.random.default_rng(10)
+    factor = np.array([[1.0, 0, 0, 0], [0.6, 1.2, 0, 0], [-0.3, 0.4, 0.8, 0], [0.2, 0.1, -0.5, 1.0]])
+    y = np.array([1.0, -2.0, 0.5, 3.0]) + rng.standard_normal((n, DIM)) @ factor.T
+    return {"y": np.where(rng.random((n, DIM)) < 0.15, np.nan, y)}
+
+
+def bayeskit(data):
+    import bayeskit as bk
+
+    m = bk.Model()
+    mu = m.latent("mu", bk.MvNormal(np.zeros(DIM), cov=100 * np.eye(DIM)), dims="k")
+    cov = m.latent("Sigma", bk.InverseWishart(NU, np.eye(DIM)), dims=("k", "k_"))
+    m.observed("y", bk.MvNormal(mu, cov=cov), dims=("obs", "k"))
+    return m.condition(data)
+
+
+JAGS = """model {
+  for (j in 1:4) {
+    mu[j] ~ dnorm(0, 0.01)
+    tau[j] ~ dgamma((2 + j) / 2, 1 / 2)
+  }
+  for (j in 2:4) { for (k in 1:(j - 1)) { phi[j, k] ~ dnorm(0, tau[j]) } }
+  for (i in 1:n) {
+    y[i, 1] ~ dnorm(mu[1], tau[1])
+    for (j in 2:4) { y[i, j] ~ dnorm(mu[j] + inprod(phi[j, 1:(j - 1)], y[i, 1:(j - 1)] - mu[1:(j - 1)]), tau[j]) }
+  }
+}"""
+JAGS_MONITORED = ("mu", "phi", "tau")
+
+
+def jags_data(data):
+    return {"y": np.ma.masked_invalid(data["y"]), "n": len(data["y"])}
+
+
+def jags_draws(draws):
+    """From the regressions of each column on those before it to the covariance."""
+    half = np.linalg.inv(np.eye(DIM) - np.tril(np.nan_to_num(draws["phi"]), -1))
+    return {"mu": draws["mu"], "Sigma": (half / draws["tau"][..., None, :]) @ half.swapaxes(-1, -2)}
+
+
+def patterns(y):
+    """Yield the observed columns of every pattern, and its rows."""
+    seen = ~np.isnan(np.asarray(y))
+    for pattern in np.unique(seen, axis=0):
+        columns = np.flatnonzero(pattern)
+        if columns.size:
+            yield columns, np.asarray(y)[(seen == pattern).all(axis=1)][:, columns]
+
+
+def pymc(data):
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    rows, columns = np.tril_indices(DIM, -1)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 10, shape=DIM)
+        chi2 = pm.ChiSquared("chi2", NU - np.arange(DIM), shape=DIM)
+        below = pm.Normal("below", 0, 1, shape=len(rows))
+        bartlett = pt.diag(chi2**0.5)[rows, columns].set(below)
+        half = pt.linalg.solve_triangular(bartlett, pt.eye(DIM), lower=True)
+        cov = pm.Deterministic("Sigma", half.T @ half)
+        for i, (seen, values) in enumerate(patterns(data["y"])):
+            pm.MvNormal(f"y_{i}", mu[seen], cov=cov[np.ix_(seen, seen)], observed=values)
+    return model
+
+
+def numpyro(y):
+    import jax.numpy as jnp
+    from jax.scipy.linalg import solve_triangular
+    from numpyro import deterministic, sample
+    from numpyro.distributions import Chi2, MultivariateNormal, Normal
+
+    mu = sample("mu", Normal(0, 10).expand([DIM]).to_event(1))
+    chi2 = sample("chi2", Chi2(NU - jnp.arange(DIM)).to_event(1))
+    below = sample("below", Normal(0, 1).expand([DIM * (DIM - 1) // 2]).to_event(1))
+    bartlett = jnp.diag(chi2**0.5).at[np.tril_indices(DIM, -1)].set(below)
+    half = solve_triangular(bartlett, jnp.eye(DIM), lower=True)
+    cov = deterministic("Sigma", half.T @ half)
+    for i, (seen, values) in enumerate(patterns(y)):
+        sample(f"y_{i}", MultivariateNormal(mu[seen], cov[np.ix_(seen, seen)]), obs=values)
