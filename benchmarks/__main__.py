@@ -61,11 +61,12 @@ def options() -> argparse.Namespace:
     return chosen
 
 
-def find_systems(peers: str, wanted: list[str] | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the Python of every system that can be run, and the versions found; say what is missing."""
+def find_systems(peers: str, wanted: list[str] | None) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Return the Python of every system that can be run, the versions found, and the systems that are missing."""
     found = versions(sys.executable, ["bayeskit", "numpy", "scipy"])
     there = versions(peers, sorted({p for s, names in PACKAGES.items() if s != "bayeskit" for p in names}))
-    pythons = {}
+    pythons: dict[str, str] = {}
+    missing: list[str] = []
     for system in wanted or [s for s in SYSTEMS if s != "pymc"]:
         if system == "bayeskit":
             pythons[system] = sys.executable
@@ -73,7 +74,8 @@ def find_systems(peers: str, wanted: list[str] | None) -> tuple[dict[str, str], 
             pythons[system] = peers
         else:
             say(f"{system} is not installed in {peers}: left out")
-    return pythons, found | there
+            missing.append(system)
+    return pythons, found | there, missing
 
 
 def main() -> None:
@@ -99,7 +101,7 @@ def measure(chosen: argparse.Namespace, names: list[str], results: Results) -> N
     if chosen.problems and not chosen.only:  # some problems: nothing else
         measures = [m for m in measures if m in ("stages", "fresh", "warm")]
     todo = alone.tasks(measures, names, scale=chosen.scale, repeats=chosen.repeats)
-    pythons, found = find_systems(chosen.peers, chosen.systems) if chosen.peers else ({}, {})
+    pythons, found, missing = find_systems(chosen.peers, chosen.systems) if chosen.peers else ({}, {}, [])
     if not chosen.resume:
         results.forget(
             [*todo, *(f"{m}/{n}/{s}" for m in ("fresh", "warm") if m in measures for n in names for s in pythons)]
@@ -107,7 +109,13 @@ def measure(chosen: argparse.Namespace, names: list[str], results: Results) -> N
     alone.run(todo, sys.executable, results, resume=chosen.resume, limit=chosen.limit, say=say)
     if chosen.peers:
         day = datetime.now(UTC).date().isoformat()
-        about = {"day": day, "cores": os.cpu_count(), "python": platform.python_version(), "versions": found}
+        about = {
+            "day": day,
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "versions": found,
+            "missing": missing,
+        }
         results.put("about", about)
         side_by_side(
             names, measures, pythons, results, resume=chosen.resume, repeats=chosen.repeats, draws=chosen.draws, say=say

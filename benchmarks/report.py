@@ -156,7 +156,8 @@ def disagreements(results: Results) -> list[str]:
                     1.25 * math.sqrt(1 / ours["ess"] + 1 / theirs["ess"])
                 )  # of a median: 1.25 sd / sqrt(ESS)
                 if errors > 5:
-                    found.append(f"{name} ({measure}): {system} is {sds:.2g} sd ({errors:.1f} errors) off bayeskit")
+                    by = f"{sds:.2g} sd, {errors:.1f} Monte Carlo errors"
+                    found.append(f"On {name} ({measure}), {system} and bayeskit do not agree: medians differ by {by}.")
     return found
 
 
@@ -192,16 +193,35 @@ def tables(results: Results) -> list[tuple[str, list[Row]]]:
     return [(title, rows) for title, rows in found if len(rows) > 1]
 
 
+def remarks(results: Results) -> list[str]:
+    """Return what the tables do not say: what was not there, what failed and why, what drew from something else."""
+    missing = (results.get("about") or {}).get("missing", [])
+    failed = [
+        f"{system} failed on {name} ({measure}): {record.get('error', '?')}"
+        for measure in ("warm", "fresh")
+        for name in PROBLEMS
+        for system in SYSTEMS
+        if (record := results.get(measure, name, system)) and record["status"] == "failed"
+    ]
+    return [
+        *(f"{system} could not be installed and is left out." for system in missing),
+        *failed,
+        *disagreements(results),
+    ]
+
+
 def summary(results: Results) -> str:
     text = [f"\n{title}\n{columns(rows)}" for title, rows in tables(results)]
-    return "\n".join([*text, *(f"\nDIFFERENT POSTERIORS? {line}" for line in disagreements(results))])
+    return "\n".join([*text, "", *remarks(results)])
 
 
 def write_page(results: Results, path: Path) -> None:
     """Write the tables for the documentation, and where and with what they were measured."""
+    found = tables(results)
     about = results.get("about") or {}
     with_what = ", ".join(f"{name} {number}" for name, number in sorted(about.get("versions", {}).items()))
     day, cores, python = (about.get(name, "?") for name in ("day", "cores", "python"))
-    where = f"Measured on {day}: {cores} cores, Python {python}, {with_what}."
-    parts = [where, *(f"## {title}\n\n{markdown(rows)}" for title, rows in tables(results))]
+    where = f"Measured on {day}: {cores} cores, Python {python}, {with_what}." if found else "Not measured yet."
+    parts = [where, *(f"## {title}\n\n{markdown(rows)}" for title, rows in found)]
+    parts += ["\n".join(f"- {remark}" for remark in remarks(results))] if found else []
     path.write_text("\n\n".join(parts) + "\n")

@@ -21,7 +21,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks_table.md"]  # the table is included by a page
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["dollarmath"]

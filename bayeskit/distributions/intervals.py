@@ -92,11 +92,17 @@ def _narrowest(distribution: Distribution, prob: float, params: list[Array]) -> 
 
 def _scan(ends: Callable[..., tuple[Array, Array]], prob: float, params: list[Array]) -> Array:
     """Share of the probability outside that lies below the shortest of many intervals."""
-    best, shortest = np.zeros(len(params[0])), np.full(len(params[0]), np.inf)
-    for share in np.arange(0.0, 1.0 + 0.5 * _STEP, _STEP):
-        lower, upper = ends(np.full(best.shape, (1 - prob) * share), params)
-        better = upper - lower < shortest
-        best, shortest = np.where(better, share, best), np.where(better, upper - lower, shortest)
+    cells = len(params[0])
+    best, shortest = np.zeros(cells), np.full(cells, np.inf)
+    shares = np.arange(0.0, 1.0 + 0.5 * _STEP, _STEP)
+    rows = max(CHUNK // cells, 1)
+    for start in range(0, len(shares), rows):
+        share = shares[start : start + rows, None]
+        lower, upper = ends(np.broadcast_to((1 - prob) * share, (len(share), cells)), params)
+        width = np.where(np.isfinite(upper - lower), upper - lower, np.inf)
+        place = width.argmin(axis=0)
+        least = width[place, np.arange(cells)]
+        best, shortest = np.where(least < shortest, share[place, 0], best), np.minimum(shortest, least)
     return best
 
 

@@ -20,6 +20,7 @@ from bayeskit.distributions.domains import Array
 __all__ = ["Tail", "read_tail"]
 
 _NEGLIGIBLE = 22.0  # nats below the peak; a density that ends above that ends at a wall
+_STRAIGHT = 0.05  # change of the slope on the way to the peak, as a share, up to which it is a line
 _EXACT = 1e-5  # to this share a slope is known
 _GAP = 0.5 * (1.0 / 0.9894009349916499 - 1.0)  # from the last node to the edge, over the span of the 16 nodes
 
@@ -55,7 +56,7 @@ class Tail:
     @property
     def is_exponential(self) -> Array:
         """Where the log density falls along a line."""
-        return ~self.power & (self.bend * self.reach <= 0.05 * self.slope) & (self.edge > -np.inf)
+        return ~self.power & (self.bend == 0) & (self.edge > -np.inf)
 
     @property
     def log_mass(self) -> Array:
@@ -81,7 +82,7 @@ class Tail:
         with np.errstate(all="ignore"):
             line = slope * distance + 0.5 * bend * distance * distance
             fall = np.where(self.power[cell], slope * reach * np.log1p(distance / reach), line)
-        return np.where(np.isneginf(edge), -np.inf, edge - fall)
+        return np.where(np.isneginf(edge) | np.isposinf(distance), -np.inf, edge - fall)
 
     def log_mass_beyond(self, distance: Array, cell: Array) -> Array:
         """Log of the probability beyond a distance from the edge."""
@@ -103,8 +104,8 @@ class Tail:
     def expect_beyond(self, nodes: Array, values: Array) -> Array:
         """Return the share of an expectation that lies beyond the edge, from a function's values at the last nodes."""
         size = np.log(np.abs(values))
-        outer, middle, inner = (0, len(nodes) // 2 - 1, -1)
-        growth = (size[outer] - size[middle]) / (nodes[middle] - nodes[outer])
+        outer, near, middle, inner = (0, len(nodes) // 4, len(nodes) // 2 - 1, -1)
+        growth = (size[outer] - size[near]) / (nodes[near] - nodes[outer])
         before = (size[middle] - size[inner]) / (nodes[inner] - nodes[middle])
         known = np.isfinite(growth) & np.isfinite(before)
         growth, before = np.where(known, growth, 0.0), np.where(known, before, 0.0)
@@ -129,16 +130,17 @@ def read_tail(edge: Array, nodes: Array, log_values: Array, peak: Array, top: Ar
     peak, top : ndarray
         Where the density is greatest, and its log there, ``(cells,)``.
     """
-    outer, middle, inner = (0, len(nodes) // 2 - 1, -1)
+    outer, near, middle, inner = (0, len(nodes) // 4, len(nodes) // 2 - 1, -1)
     with np.errstate(all="ignore"):
-        last = (log_values[middle] - log_values[outer]) / (nodes[middle] - nodes[outer])
+        last = (log_values[near] - log_values[outer]) / (nodes[near] - nodes[outer])
         before = (log_values[inner] - log_values[middle]) / (nodes[inner] - nodes[middle])
-        at_last, at_before = 0.5 * (nodes[middle] + nodes[outer]), 0.5 * (nodes[inner] + nodes[middle])
+        at_last, at_before = 0.5 * (nodes[near] + nodes[outer]), 0.5 * (nodes[inner] + nodes[middle])
         # how the slope depends on the distance from the peak: 1 for a normal, 0 for a line, -1 for a power
         exponent = np.log(last / before) / np.log((peak - at_last) / (peak - at_before))
         power = exponent < -0.75
-        bend = np.where(power, 0.0, np.maximum((last - before) / (at_before - at_last), 0.0))
         reach = np.maximum(peak - edge, 0.0)
+        bend = np.maximum((last - before) / (at_before - at_last), 0.0)
+        bend = np.where(power | (bend * reach <= _STRAIGHT * last), 0.0, bend)
         slope = np.where(power, last * (peak - at_last) / reach, last + bend * (at_last - edge))
         gap = nodes[outer] - edge
         fall = np.where(power, slope * reach * np.log(reach / (reach - gap)), slope * gap - 0.5 * bend * gap * gap)

@@ -20,6 +20,7 @@ from bayeskit.distributions.inverse_gamma import InverseGamma
 from bayeskit.distributions.labelled import aligned
 from bayeskit.distributions.log_odds import LogOdds
 from bayeskit.distributions.parameters import same_value, show_value
+from bayeskit.distributions.tabulated import Tabulated
 from bayeskit.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -274,6 +275,8 @@ class Monotone(Distribution):
             closed = _closed_moments(self._law, own, chain)
             if closed is not None:
                 return closed
+            if isinstance(self._law, Tabulated):
+                return self._over_nodes(own[0], params)
             low1, low2, high1, high2 = (tail.is_finite(m) for tail in self._tails(params) for m in (1, 2))
             if np.any(np.isnan(low1 + low2 + high1 + high2)):
                 self._refuse("moments that are known to exist")
@@ -285,6 +288,14 @@ class Monotone(Distribution):
             if np.any((low1 == 1) & (high1 == 1) & ~np.isfinite(mean) | finite & ~np.isfinite(variance)):
                 self._refuse("moments that doubles can hold")
             return mean, np.where(none, np.nan, np.where(finite, variance, np.inf))
+
+    def _over_nodes(self, cell: Array, params: tuple[Any, ...]) -> tuple[Array, Array]:
+        """Moments of a function of a tabulated variable, over the nodes of that."""
+        assert isinstance(self._law, Tabulated)
+        mean = self._law._expect(lambda x: self._forward(x, params), cell)
+        centre = np.where(np.isfinite(mean), mean, 0.0)
+        variance = self._law._expect(lambda x: (self._forward(x, params) - centre) ** 2, cell)
+        return mean, np.where(np.isfinite(mean), variance, np.where(np.isnan(mean), np.nan, np.inf))
 
     def _tails(self, params: tuple[Any, ...]) -> list[Tail]:
         """Lower and upper tail of y."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -174,6 +175,14 @@ class Tabulated(Distribution):
 
     def _var(self, cell: Any) -> Array:
         return self._moments[1][np.asarray(cell).astype(np.int64)]
+
+    def _expect(self, function: Callable[[Array], Array], cell: Any) -> Array:
+        """Expectation of a function of values ``(nodes, *cells)``; infinite where the tails say so."""
+        index = np.asarray(cell).astype(np.int64)
+        flat = index.reshape(-1)
+        with np.errstate(all="ignore"):
+            values = np.asarray(function(self._nodes[:, index]))
+            return self.panels.of(flat).expect(values.reshape(len(values), -1)).reshape(index.shape)
 
     def _raw_moment(self, k: float, cell: Any) -> Array:
         """Expected ``x**k``, for positive x."""

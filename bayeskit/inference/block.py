@@ -7,13 +7,14 @@ systems of all chains are one matrix product, however many rows there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
+from bayeskit.inference.block_classes import BlockClasses, block_classes, trusted
 from bayeskit.inference.block_factors import BlockFactor as BlockFactor
 from bayeskit.inference.block_factors import read_factor
 from bayeskit.inference.layout import choose_layout
@@ -27,7 +28,9 @@ Array = np.ndarray
 Environment = Mapping[str, Array]
 LOG_2PI = float(np.log(2 * np.pi))
 _CANCELLED = 1e-6  # a sum smaller than this, relative to its terms, is taken from the rows
-_LOST = 1e-3  # an error of so much in a log density, or so much of it, is as good as none
+_FAR = 1e-7  # least squares so much smaller than what they are found from have lost half their digits
+_MANY, _MANY_DRAWS = 1_000, 10_000  # wide unknowns of a batch: from so many on, equal groups are eliminated once
+_NUMBERS = 20_000_000  # held at once
 _OFF_CENTRE = 1e-2  # residuals so much smaller than those about a first fit are summed about a better one
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
@@ -150,39 +153,51 @@ class GaussianBlock:
                     return pilot + step
         return None
 
-    @property
+    @cached_property
     def pilot(self) -> Array:
         """The unknowns that rows are centred about: ``(columns,)``."""
         return self.summary.pilot
 
-    @property
+    @cached_property
     def table(self) -> list[BlockFactor]:
         """Factors whose rows are summed once."""
         return self.summary.table
 
-    @property
+    @cached_property
     def loose(self) -> list[BlockFactor]:
         """Factors whose rows are summed anew for every state."""
         return self.summary.loose
 
-    @property
+    @cached_property
     def moving(self) -> list[BlockFactor]:
         """Factors whose rows are summed once, by noise cell, for their precision is latent."""
         return self.summary.moving
 
-    @property
+    @cached_property
     def sums(self) -> Array:
         """The sums of the noise cells of `moving`, one after the other: ``(cells, size)``."""
         return self.summary.sums
 
-    @property
+    @cached_property
     def is_static(self) -> bool:
         """Whether no rows are summed anew."""
         return not self.loose
 
     @cached_property
-    def _priors(self) -> WidePriors | None:
+    def priors(self) -> WidePriors | None:
+        """The priors of the wide part, where they are apart from the data."""
         return find_wide_priors(self)
+
+    @cached_property
+    def classes(self) -> BlockClasses | None:
+        """The systems by classes of groups, for many precisions at once."""
+        return block_classes(self)
+
+    @cached_property
+    def _cost(self) -> int:
+        """Numbers held for one entry of a batch."""
+        rows = sum(bf.design.rows * (self.total + 3 if not bf.is_known else 4) for bf in self.loose)
+        return 6 * self.layout.size + rows
 
     @cached_property
     def _cancelled(self) -> Array:
@@ -219,26 +234,22 @@ class GaussianBlock:
         A, B, E = self.layout.augmented(self.flat_system(env, values))
         try:
             system = factor_augmented(A, B, E)
-            if self._priors is None or system.is_exact(E[:, :-1, :-1]):
+            if self.priors is None or system.is_exact(E[:, :-1, :-1]):
                 return system, E[:, -1, -1]
         except np.linalg.LinAlgError:
-            if self._priors is None:
+            if self.priors is None:
                 raise
-        return self._priors.factored(self, env, values), E[:, -1, -1]
+        return self.priors.factored(self, env, values), E[:, -1, -1]
 
     # ---- what a step asks for -----------------------------------------------------------------------------------
     def log_marginal(self, env: Environment) -> Array:
         """Return the log density of the block's children with the block integrated out: ``(batch,)``.
 
-        Where precisions are so large that the least sum of squares is lost in rounding it is -inf, not noise.
+        Where precisions are so large that the least sum of squares is lost in rounding it is -inf, not noise; and where
+        a matrix loses its digits.
         """
         values = self.precisions(env)
-        system, vv = self.factored(env, values)
-        gain = system.gain(vv)
-        if system.net is None:
-            error = vv * np.finfo(float).eps
-            gain = np.where((error < _LOST) | (-gain > error / _LOST), gain, -np.inf)
-        total = 0.5 * (gain - system.log_det()) + self._constant
+        total = self._log_integral(env, values) + self._constant
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, bf.entries, -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
@@ -247,6 +258,51 @@ class GaussianBlock:
             if bf.factor.distribution.family == "LogNormal":
                 total = total - _flat(bf.factor.weighed(np.log(bf.factor.value_array(env)))).sum(axis=1)
         return total
+
+    def _log_integral(self, env: Environment, values: list[Array]) -> Array:
+        """Return the log of the integral over the block but for constants: ``(batch,)``."""
+        batch = self._batch(env, values)
+        if self._is_bulk(batch, _MANY) and self.classes is not None:
+            result, good = self.classes.log_integral(_joined(values).T)
+            for at in _parts(np.flatnonzero(~good), self._cost):
+                result[at] = self._integrated(env, _some(values, at))
+            return result
+        if batch * self._cost <= _NUMBERS:
+            return self._integrated(env, values)
+        parts = [
+            self._integrated(self._here(env, at), _some(values, at)) for at in _parts(np.arange(batch), self._cost)
+        ]
+        return np.concatenate(parts)
+
+    def _is_bulk(self, batch: int, least: int) -> bool:
+        """Whether a batch is so large that groups which are alike are better eliminated once."""
+        return self.is_static and batch > 1 and batch * self.layout.wide.size >= least
+
+    def _batch(self, env: Environment, values: list[Array]) -> int:
+        moving = {n for bf in self.loose for n in bf.factor.variables if n not in self.columns}
+        return max([1, *(len(v) for v in values), *(len(env[n]) for n in moving)])
+
+    def _here(self, env: Environment, at: Array) -> Environment:
+        """Return some entries of the batch."""
+        return {n: v if len(v) == 1 else v[at] for n, v in env.items()} if self.loose else env
+
+    def _integrated(self, env: Environment, values: list[Array]) -> Array:
+        """Return the log integrals; -inf for each whose matrix is not positive definite."""
+        try:
+            system, vv = self.factored(env, values)
+        except np.linalg.LinAlgError:
+            batch = self._batch(env, values)
+            if batch == 1:
+                return np.array([-np.inf])
+            halves = np.array_split(np.arange(batch), 2)
+            return np.concatenate([self._integrated(self._here(env, at), _some(values, at)) for at in halves])
+        gain = system.gain(vv)
+        if system.net is None and self.priors is not None and not (-gain >= _FAR * vv).all():
+            system = self.priors.factored(self, env, values)
+            gain = system.gain(vv)
+        if system.net is None:
+            gain = -trusted(-gain, vv)
+        return np.asarray(0.5 * (gain - system.log_det()))
 
     @cached_property
     def _constant(self) -> float:
@@ -260,23 +316,48 @@ class GaussianBlock:
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Draw the block given the rest: values by name, and the columns about the pilot ``(batch, total)``."""
-        x, _ = self._drawn(env, rng, batch)
+        values = self.precisions(env)
+        if self._is_bulk(batch, _MANY_DRAWS) and self.classes is not None:
+            x, _ = self._drawn_in_bulk(env, values, rng, batch, np.zeros(self.total))
+        else:
+            system, _ = self.factored(env, values)
+            zw = rng.standard_normal((batch, self.layout.groups, self.layout.width))
+            zd = rng.standard_normal((batch, self.layout.rest))
+            x = self.layout.gather(*system.solve(zw, zd))
         return self.values(x + self.pilot), x
 
     def draw_with_density(
         self, env: Environment, rng: np.random.Generator, batch: int
     ) -> tuple[dict[str, Array], Array]:
         """Draw the block given the rest: values by name, and the log density of the draw given it ``(batch,)``."""
-        x, density = self._drawn(env, rng, batch)
-        return self.values(x + self.pilot), density
+        values = self.precisions(env)
+        if self._is_bulk(batch, _MANY_DRAWS) and self.classes is not None:
+            x, density = self._drawn_in_bulk(env, values, rng, batch, self.pilot)
+        else:
+            x, density = self._drawn(env, values, rng, batch, self.pilot)
+        return self.values(x), density
 
-    def _drawn(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[Array, Array]:
-        system, _ = self.factored(env)
+    def _drawn_in_bulk(
+        self, env: Environment, values: list[Array], rng: np.random.Generator, batch: int, about: Array
+    ) -> tuple[Array, Array]:
+        """Return columns ``(batch, total)`` about some, and their log density, by classes of groups."""
+        assert self.classes is not None
+        precisions = np.broadcast_to(_joined(values).T, (len(self.sums), batch))
+        x, density, good = self.classes.draw(precisions, rng, about)
+        for at in _parts(np.flatnonzero(~good), self._cost):
+            x[at], density[at] = self._drawn(env, _some(values, at), rng, len(at), about)
+        return x, density
+
+    def _drawn(
+        self, env: Environment, values: list[Array], rng: np.random.Generator, batch: int, about: Array
+    ) -> tuple[Array, Array]:
+        """Do the same chain by chain."""
+        system, _ = self.factored(env, values)
         zw = rng.standard_normal((batch, self.layout.groups, self.layout.width))
         zd = rng.standard_normal((batch, self.layout.rest))
-        wide, dense = system.solve(zw, zd)
+        x = self.layout.gather(*system.solve(zw, zd)) + about
         squares = (zw * zw).sum(axis=(-2, -1)) + (zd * zd).sum(axis=-1)
-        return self.layout.gather(wide, dense), 0.5 * (system.log_det() - squares - self.total * LOG_2PI)
+        return x, 0.5 * (system.log_det() - squares - self.total * LOG_2PI)
 
     def log_density(self, env: Environment, x: Array) -> Array:
         """Return the log density of the block given the rest, at columns about the pilot: ``(batch,)``."""
@@ -325,6 +406,17 @@ class GaussianBlock:
                 about_wide, about_dense = self.centre(self.pilot)
                 sums[chains, start:stop] = bf.squares(wide[chains] + about_wide, dense[chains] + about_dense)
             start = stop
+
+
+def _parts(indices: Array, cost: int) -> Iterator[Array]:
+    """Yield some of the indices at a time, as many as there is room for."""
+    step = max(1, _NUMBERS // max(1, cost))
+    for start in range(0, len(indices), step):
+        yield indices[start : start + step]
+
+
+def _some(values: list[Array], at: Array) -> list[Array]:
+    return [v if len(v) == 1 else v[at] for v in values]
 
 
 def _flat(values: Array) -> Array:

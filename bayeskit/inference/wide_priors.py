@@ -50,7 +50,7 @@ class WidePriors:
 def find_wide_priors(block: GaussianBlock) -> WidePriors | None:
     """Return the rows that are the priors of the wide unknowns, one each; None where they are of another kind."""
     layout, found = block.layout, []
-    if not layout.groups or not layout.rest:
+    if not layout.groups:
         return None
     taken = np.zeros((layout.groups, layout.width), dtype=np.int64)
     B, b = np.zeros((*taken.shape, layout.rest)), np.zeros(taken.shape)

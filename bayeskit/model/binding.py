@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,14 +36,8 @@ Array = np.ndarray
 
 
 def bind(model: Model, batches: Sequence[Mapping[str, Given]], *, draw_observed: bool = False) -> Problem:
-    """Bind one or more batches of data to a model.
-
-    The first batch holds everything the latents' priors need; each further one holds new observations of the same
-    latents. Dims that latents bear match by label, and new labels make new entries; dims of data alone are the batch's
-    own. With ``draw_observed``, observed variables without data are unknowns, to be drawn forward: those of the first
-    batch under their names, those of batch ``k`` under ``name@k``.
-    """
-    return _Binder(model, batches, draw_observed).bind()
+    """Bind one or more batches of data to a model: see `Binding`."""
+    return Binding(model, batches, draw_observed=draw_observed).problem
 
 
 def read(model: Model, data: Any, more: Mapping[str, Any]) -> GivenData:
@@ -50,23 +46,31 @@ def read(model: Model, data: Any, more: Mapping[str, Any]) -> GivenData:
     return read_data(data, more, declared)
 
 
-class _Binder:
-    """The state of one binding; nothing of it outlives ``bind``.
+class Binding:
+    """One or more batches of data bound to a model.
+
+    The first batch holds everything the latents' priors need; each further one holds new observations of the same
+    latents. Dims that latents bear match by label, and new labels make new entries; dims of data alone are the batch's
+    own. With ``draw_observed``, observed variables without data are unknowns, to be drawn forward: those of the first
+    batch under their names, those of batch ``k`` under ``name@k``.
 
     Names bound without a batch's number are global: latents, and columns that hold a value for all labels. Each batch
     says what its names stand for in ``Batch.names``; ``whole`` says it for priors, derived quantities and terms.
+
+    Attributes
+    ----------
+    problem : Problem
+        What inference works on.
     """
 
-    def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]], draw_observed: bool) -> None:
-        self.model, self.given, self.draw_observed = model, batches, draw_observed
-        self.shared = latent_dims(model)
+    def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]], *, draw_observed: bool = False) -> None:
+        self.model, self.given, self.draw_observed = model, list(batches), draw_observed
+        self.shared, self.statements = latent_dims(model), _statements(model)
         self.coords = Coords()
-        self.kept = [_kept(model, given, batches[:number]) for number, given in enumerate(batches)]
+        self.kept: list[dict[Any, Any]] = []
         own: list[Coords] = []
-        for given, kept in zip(batches, self.kept, strict=True):
-            if "labels" not in kept:
-                kept["labels"] = resolve_labels(model, given, self.coords.among(self.shared) if own else None)
-            labels = kept["labels"]
+        for given in batches:
+            labels = self._labels(given)
             own.append(labels)
             for d in self.shared & self.coords.keys() & labels.keys():
                 if not labels.agree(self.coords, d):
@@ -79,14 +83,53 @@ class _Binder:
         self.factors: list[Factor] = []
         self.observations: list[Observation] = []
         self.cell_labels: dict[str, dict[str, Array]] = {}
+        self.merged: frozenset[str] = frozenset()  # columns put together from several batches
+        self.problem = self._bind()
 
-    def bind(self) -> Problem:
+    def extended(self, given: Mapping[str, Given]) -> Binding:
+        """Return the binding of one batch more. The others are bound anew only where it brings new labels."""
+        more = copy(self)
+        more.kept, more.given = list(self.kept), [*self.given, given]
+        labels = more._labels(given)
+        settled = all(d in self.coords and (d not in self.shared or labels.agree(self.coords, d)) for d in labels)
+        if not settled or self.merged & given.keys() or _statements(self.model) != self.statements:
+            return Binding(self.model, more.given, draw_observed=self.draw_observed)
+        local = Batch(len(self.given), labels, self.coords, self.shared)
+        more.batches, more.coords = [*self.batches, local], Coords(self.coords)
+        more.env, more.latents, more.factors = dict(self.env), dict(self.latents), list(self.factors)
+        more.observations, more.cell_labels = list(self.observations), dict(self.cell_labels)
+        more._place_columns(local, given)
+        if more._merge_columns(local.reused):  # of which more may be known now than what the new batch asks for
+            return Binding(self.model, more.given, draw_observed=self.draw_observed)
+        more._place_random(local, given)
+        later = more._later(self.problem.derived, [local])
+        more.problem = replace(
+            self.problem,
+            coords=more.coords,
+            env=more.env,
+            latents=more.latents,
+            factors=tuple(more.factors),
+            derived_later={n: (*before, *later[n]) for n, before in self.problem.derived_later.items()},
+            observations=tuple(more.observations),
+            batch_coords=(*self.problem.batch_coords, labels),
+            cell_labels=more.cell_labels,
+        )
+        return more
+
+    def _labels(self, given: Mapping[str, Given]) -> Coords:
+        """Return the labels of the next batch."""
+        kept = _kept(self.model, given, self.kept[-1] if self.kept else None)
+        if "labels" not in kept:
+            kept["labels"] = resolve_labels(self.model, given, self.coords.among(self.shared) if self.kept else None)
+        self.kept.append(kept)
+        labels: Coords = kept["labels"]
+        return labels
+
+    def _bind(self) -> Problem:
         model = self.model
         for local, given in zip(self.batches, self.given, strict=True):
-            self._check_all_or_none(local, given)
-            for column in model.columns.values():
-                self._place_column(local, given, column)
-        self._merge_columns()
+            self._place_columns(local, given)
+        self.merged = self._merge_columns({n for b in self.batches for n in b.reused})
         for local, given in zip(self.batches, self.given, strict=True):
             self._place_random(local, given)
         derived, terms = self._expressions()
@@ -97,7 +140,7 @@ class _Binder:
             latents=self.latents,
             factors=tuple(self.factors),
             derived=derived,
-            derived_later=self._later(derived),
+            derived_later=self._later(derived, self.batches[1:]),
             potentials={n: e for n, e in terms.items() if not model.terms[n].is_condition},
             conditions={n: e for n, e in terms.items() if model.terms[n].is_condition},
             observations=tuple(self.observations),
@@ -106,6 +149,11 @@ class _Binder:
         )
 
     # ---- columns ------------------------------------------------------------------------------------------------
+    def _place_columns(self, local: Batch, given: Mapping[str, Given]) -> None:
+        self._check_all_or_none(local, given)
+        for column in self.model.columns.values():
+            self._place_column(local, given, column)
+
     def _check_all_or_none(self, local: Batch, given: Mapping[str, Given]) -> None:
         random = self.model.random.values()
         absent = [r.name for r in random if r.observed and r.name not in given]
@@ -158,15 +206,17 @@ class _Binder:
         statement = self.model.columns.get(name) or self.model.random[name]
         self.env[local.bound_name(statement.variable, array)] = array[np.newaxis]
 
-    def _merge_columns(self) -> None:
-        """Columns that priors need, or later batches without them, from the batches that brought their labels."""
+    def _merge_columns(self, reused: Collection[str]) -> frozenset[str]:
+        """Put together columns that priors need, or batches that come without them, from those that brought them."""
         users = [e for r in self.model.random.values() if not r.observed for e in r.parameters]
         users += [d.expression for d in self.model.derivations.values()]
         users += [t.expression for t in self.model.terms.values()]
-        wanted = {n for e in users for n in e.variables} | {n for b in self.batches for n in b.reused}
-        for name, column in self.model.columns.items():
-            if name in wanted and name not in self.env and any(name in g for g in self.given):
-                self.env[name] = merged_column(column, self.batches, self.env, self.coords)[np.newaxis]
+        wanted = {n for e in users for n in e.variables} | set(reused)
+        absent = [n for n in self.model.columns if n in wanted and n not in self.env]
+        merged = frozenset(n for n in absent if any(n in g for g in self.given))
+        for name in merged:
+            self.env[name] = merged_column(self.model.columns[name], self.batches, self.env, self.coords)[np.newaxis]
+        return merged
 
     # ---- random variables ---------------------------------------------------------------------------------------
     def _place_random(self, local: Batch, given: Mapping[str, Given]) -> None:
@@ -280,32 +330,33 @@ class _Binder:
                 found[name] = aligned
         return derived, terms
 
-    def _later(self, derived: Mapping[str, Expression]) -> dict[str, tuple[Expression, ...]]:
+    def _later(self, derived: Mapping[str, Expression], batches: Sequence[Batch]) -> dict[str, tuple[Expression, ...]]:
         """What derived quantities over dims of data alone are in later batches."""
         later: dict[str, tuple[Expression, ...]] = {}
         for name in derived:
             written = self.model.derivations[name].expression
             if set(written.dims) <= self.shared:
                 continue
-            each = [self._align(name, written, local).substitute(local.names) for local in self.batches[1:]]
+            each = [self._align(name, written, local).substitute(local.names) for local in batches]
             known = self.env.keys() | self.latents.keys()
             later[name] = tuple(e for e in each if e.variables <= known)
         return later
 
 
-def _kept(model: Model, given: Mapping[str, Given], before: Sequence[Mapping[str, Given]]) -> dict[Any, Any]:
-    """Return what earlier bindings found out about a batch, as far as it holds for this one."""
-    if not isinstance(given, GivenData):
+def _statements(model: Model) -> tuple[int, ...]:
+    """Count the statements of a model: more may be made, none taken back."""
+    return tuple(len(s) for s in (model.columns, model.random, model.derivations, model.terms))
+
+
+def _kept(model: Model, given: Mapping[str, Given], before: dict[Any, Any] | None) -> dict[Any, Any]:
+    """Return what earlier bindings found out about a batch, if it came after the same batch of the same model."""
+    if not isinstance(given, GivenData) or (before is not None and "id" not in before):
         return {}
-    statements = [len(s) for s in (model.columns, model.random, model.derivations, model.terms)]
-    held = given.kept.get("for")
-    after = (
-        held is not None and len(held[2]) == len(before) and all(a is b for a, b in zip(held[2], before, strict=True))
-    )
-    if held is None or held[0] is not model or held[1] != statements or not after:
-        given.kept.clear()
-        given.kept["for"] = model, statements, tuple(before)
-    return given.kept
+    kept, after = given.kept, None if before is None else before["id"]
+    if kept.get("model") is not model or kept["statements"] != _statements(model) or kept["after"] is not after:
+        kept.clear()
+        kept.update(id=object(), model=model, statements=_statements(model), after=after)
+    return kept
 
 
 def _checked_column(local: Batch, column: DataColumn | IndexColumn, given: Given) -> Array:

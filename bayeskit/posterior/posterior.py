@@ -15,7 +15,7 @@ from bayeskit.inference.options import StepOption
 from bayeskit.inference.plan import Plan, make_plan
 from bayeskit.inference.seeding import Seed, make_rng
 from bayeskit.inference.sweep import sample as run_plan
-from bayeskit.model.binding import bind, read
+from bayeskit.model.binding import Binding, read
 from bayeskit.model.problem import Problem
 from bayeskit.model.reading import Given
 from bayeskit.posterior.derived import exact_derived
@@ -24,7 +24,7 @@ from bayeskit.posterior.forward import exact_forward
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.predictive import predict
 from bayeskit.posterior.tree import GROUPS, to_tree
-from bayeskit.statistics.reduction import reduce_rows
+from bayeskit.statistics.reduction import Reduction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,10 +57,12 @@ class Posterior:
     -2.3979
     """
 
-    def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]]) -> None:
+    def __init__(self, model: Model, given: Mapping[str, Given], before: Posterior | None = None) -> None:
         self.model = model
-        self._batches = tuple(batches)
-        self._problem: Problem = reduce_rows(bind(model, self._batches))
+        self._binding: Binding = Binding(model, [given]) if before is None else before._binding.extended(given)
+        self._reduction: Reduction = Reduction(self._binding.problem, None if before is None else before._reduction)
+        self._batches = tuple(self._binding.given)
+        self._problem: Problem = self._reduction.problem
 
     @cached_property
     def _plan(self) -> Plan:
@@ -273,7 +275,7 @@ class Posterior:
         given = read(self.model, data, kwargs)
         if not any(r.observed and r.name in given for r in self.model.random.values()):
             raise DataError("update must be given new observations. Got none of the model's observed variables.")
-        return Posterior(self.model, [*self._batches, given])
+        return Posterior(self.model, given, before=self)
 
     def predict(
         self, data: Any = None, *, draws: int = 1000, chains: int = 4, seed: Seed = None, **kwargs: Any
@@ -299,7 +301,7 @@ class Posterior:
 
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:
     """Bind data to a model; ``Model.condition`` is this function."""
-    return Posterior(model, [read(model, data, kwargs)])
+    return Posterior(model, read(model, data, kwargs))
 
 
 def _known_prior(problem: Problem, name: str) -> Distribution:

@@ -82,24 +82,43 @@ class OnCells:
         self.rows, self.known = set(rows), frozenset(env)
         self._read = {key: variable for key, (variable, _) in read.items()}
         self._env = {**env, **{variable.name: array[np.newaxis] for variable, array in read.values()}}
-        self._found: dict[str | int, Variable] = {}
+        self._found: dict[tuple[str | int, str], Variable] = {}
         self.columns: dict[str, Expression] = {}
         self.values: dict[str, Array] = {}
         self.dims: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, e: Expression) -> Expression:
         """Return a parameter as a function of the latents and of the columns."""
-        if not e.variables <= self.known:
+        if e.variables <= self.known:
+            return self._column(e, e) if set(e.dims) & self.rows else self._settled(e)
+        if isinstance(e, Index) and isinstance(e.table, Index):
+            return self._through(e, e.table)
+        return e.rebuild(tuple(self(child) for child in e.children()))
+
+    def _through(self, e: Index, table: Index) -> Expression:
+        """Return ``T[codes][index]`` as ``T[codes[index]]``: labels of a batch are read through those of all."""
+        inner = table.indices
+        through = {d for d in e.indices if d in inner and inner[d].dims == (d,) and inner[d].variables <= self.known}
+        if not through or any(d in inner or d not in table.table.dims for d in e.indices.keys() - through):
             return e.rebuild(tuple(self(child) for child in e.children()))
-        if not set(e.dims) & self.rows:
-            return self._settled(e)
-        if identity(e) not in self._found:
+        indices = {d: self(i) for d, i in (inner | e.indices).items() if d not in through}
+        for d in through:
+            index, codes = e.indices[d], inner[d]
+            known = index.variables <= self.known and set(index.dims) & self.rows
+            moved = Index(codes, {d: index})
+            indices[d] = self._column(moved, index, d) if known else Index(codes, {d: self(index)})
+        return Index(self(table.table), indices)
+
+    def _column(self, e: Expression, shown: Expression, dim: str = "") -> Variable:
+        """Return the column of a known expression, ``shown`` as it was written (the index of a dim, if one is named)."""
+        key = identity(shown), dim
+        if key not in self._found:
             here = self._read_here(e)
             name = f"#{len(self.columns)}"
-            self._found[identity(e)] = Variable(name, here.dims, integer=e.integer, into=getattr(e, "into", None))
-            self.columns[name], self.dims[name] = e, here.dims
+            self._found[key] = Variable(name, here.dims, integer=e.integer, into=getattr(shown, "into", None))
+            self.columns[name], self.dims[name] = shown, here.dims
             self.values[name] = np.asarray(here.evaluate(self._env))[0]
-        return self._found[identity(e)]
+        return self._found[key]
 
     def _read_here(self, e: Expression) -> Expression:
         """Return a known expression over the cells."""

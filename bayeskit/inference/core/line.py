@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from bayeskit.distributions.elementwise import Transform
 from bayeskit.distributions.panels import Panels, gauss_points, masses, place
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.core.profile import DEPTH, Profile, scan
 from bayeskit.inference.core.refinement import refine
 
-__all__ = ["Line", "integrate_line"]
+__all__ = ["Line", "integrate_line", "limits_of"]
 
 Array = np.ndarray
 LogDensity = Callable[[Array], Array]
@@ -91,7 +92,9 @@ class Line:
     def var(self, values: Array | None = None) -> Array:
         """Variance of a function given at the nodes, by default of u itself: ``(cells,)``; it may be infinite."""
         values = self.nodes if values is None else values
-        return self.panels.expect((values - self.mean(values)) ** 2)
+        mean = self.mean(values)
+        variance = self.panels.expect((values - np.where(np.isfinite(mean), mean, 0.0)) ** 2)
+        return np.where(np.isfinite(mean), variance, np.where(np.isnan(mean), np.nan, np.inf))
 
 
 def integrate_line(
@@ -118,8 +121,8 @@ def integrate_line(
     tolerance : float
         Relative error to reach.
     limits : tuple of array_like
-        Where u leaves the range in which its transform is not rounded to a bound: what is cut off there is judged by
-        how it falls. By default the range of exp.
+        Where u leaves the range in which its transform is not rounded to a bound, as `limits_of` finds it: what is cut
+        off there is judged by how it falls. By default the range of exp.
 
     Returns
     -------
@@ -129,7 +132,7 @@ def integrate_line(
     Raises
     ------
     ImproperError
-        Where the density does not fall towards an end, so that it has no integral.
+        Where the density hardly falls towards an end, so that it has no integral.
     RefusedError
         Where no positive density is found, or a tail is too heavy for doubles.
 
@@ -151,6 +154,34 @@ def integrate_line(
     return Line(edges, gauss_points(edges), values, mass / total, top + np.log(total), error + lost)
 
 
+def limits_of(transform: Transform, cells: int = 1) -> tuple[Array, Array]:
+    """Range of u in which an elementwise transform is not rounded to its bounds: two arrays ``(cells,)``.
+
+    Parameters
+    ----------
+    transform : Transform
+        Its bounds are numbers, or arrays ``(cells,)``.
+    cells : int
+        How many densities there are.
+
+    Examples
+    --------
+    >>> from bayeskit.distributions.elementwise import Log, Logit
+    >>> [float(end[0].round(1)) for end in (*limits_of(Log()), *limits_of(Logit()))]
+    [-745.1, 709.8, -745.1, 37.4]
+    """
+    ends = []
+    for sign in (-1.0, 1.0):
+        inside, outside = np.zeros(cells), np.full(cells, 1e3 * sign)
+        with np.errstate(all="ignore"):
+            for _ in range(50):
+                middle = 0.5 * (inside + outside)
+                there = np.isfinite(transform.forward(transform.inverse(middle)))
+                inside, outside = np.where(there, middle, inside), np.where(there, outside, middle)
+        ends.append(np.where(np.abs(inside) > 999.0, sign * np.inf, inside))
+    return ends[0], ends[1]
+
+
 def _check_ends(profile: Profile, name: str, limits: tuple[Any, Any]) -> Array:
     """Refuse densities that do not fall, or that doubles cut off before they have fallen; else what these lose."""
     peak, top = profile.at(profile.best)
@@ -162,12 +193,15 @@ def _check_ends(profile: Profile, name: str, limits: tuple[Any, Any]) -> Array:
         beyond = profile.at(row + (1 if side else -1))[1]
         endless = profile.open_ends[side] | (np.abs(x) > 1e280)
         wall = (beyond == -np.inf) & (top - f < DEPTH - 9.0)
-        at_limit = np.abs(x - np.asarray(limits[side], dtype=float)) <= 2.0
+        # where exp is the transform, what overflows does so before exp itself
+        end = np.asarray(limits[side], dtype=float)
+        size = np.sign(end) * x
+        at_limit = np.isfinite(end) & (size >= np.minimum(np.abs(end) - 2.0, 100.0)) & (size <= np.abs(end) + 5.0)
         suspect = endless | (wall & (at_limit | (reach > 30.0 * profile.spread[side])))
         if not suspect.any():
             continue
         slope, order = _fall_at(profile, row, reach, side)
-        improper = suspect & np.where(at_limit, slope * reach <= 0.01, order <= 1e-3)
+        improper = suspect & np.where(at_limit, (slope * reach <= 0.2) | (reach < 3.0), order <= 1e-3)
         if improper.any():
             raise ImproperError(_improper(name, word, int(improper.sum()), len(peak)))
         with np.errstate(all="ignore"):
@@ -185,13 +219,16 @@ def _check_ends(profile: Profile, name: str, limits: tuple[Any, Any]) -> Array:
 
 def _fall_at(profile: Profile, row: Array, reach: Array, side: int) -> tuple[Array, Array]:
     """How fast the log density falls at one end, and the power of the distance with which the mass beyond falls."""
-    (x, f), peak = profile.at(row), profile.at(profile.best)[0]
+    peak = profile.at(profile.best)[0]
     sign = 1.0 if side else -1.0
-    inner = sign * (profile.x - x) <= -0.3 * reach
-    at, value = profile.at(np.where(inner, sign * profile.x, -np.inf).argmax(axis=0))
+    away = sign * (profile.x - peak)
+    # not at the very end, where values are rounded
+    last = np.where((away <= reach) & (away <= np.maximum(reach - 1.5, 0.6 * reach)), away, -np.inf).argmax(axis=0)
+    first = np.where((away <= 0.5 * reach) & (away >= 0), away, -np.inf).argmax(axis=0)
+    (far, low), (near, high) = profile.at(last), profile.at(first)
     with np.errstate(all="ignore"):
-        slope = (value - f) / np.abs(x - at)
-        order = (value - f) / np.log(reach / np.abs(at - peak)) - 1.0
+        slope = (high - low) / np.abs(far - near)
+        order = (high - low) / np.log(np.abs(far - peak) / np.abs(near - peak)) - 1.0
     return np.where(np.isfinite(slope), slope, 0.0), np.where(np.isfinite(order), order, -1.0)
 
 
@@ -205,7 +242,7 @@ def _of(count: int, cells: int) -> str:
 
 def _improper(name: str, word: str, count: int, cells: int) -> str:
     return (
-        f"The posterior of {_called(name)} is improper: towards its {word} end the density does not fall"
+        f"The posterior of {_called(name)} is improper: towards its {word} end the density hardly falls"
         f"{_of(count, cells)}. Use a proper prior, or data that bound it."
     )
 

@@ -23,6 +23,7 @@ DEPTH = 37.0  # nats: what lies deeper, on the scale of the distance's logarithm
 _FIRST = np.array([-16.0, -8.0, -4.0, -2.0, -1.0, -0.25, -1 / 16, 0.0, 1 / 16, 0.25, 1.0, 2.0, 4.0, 8.0, 16.0])
 _SIDE = 4  # points a round on each side
 _ROUNDS = 45
+_SEARCHES = 10  # for any point of positive density, 16 times further each time
 _DEEP, _STEP = 150.0, 3.2  # in square roots of nats: the steps that are looked into
 _OUTWARD = np.array([1.6, 1.6, 2.5, 6.0, 30.0, 1e3, 1e6, 1e12, 1e24])
 _FAR = 1e290
@@ -108,13 +109,11 @@ def scan(log_density: LogDensity, start: Array, scale: Array) -> Profile:
     step = np.maximum(scale, 1e-9 * np.abs(start))
     x = start + step * _FIRST[:, None]
     profile = Profile(log_density, x, evaluate(log_density, x), np.stack([step, step]), np.zeros((2, len(start)), bool))
-    for power in range(3, 8):
+    for reach in range(_SEARCHES):
         if np.isfinite(profile.f).any(axis=0).all():
             break
-        wide = step * 4.0 ** (power + np.array([0.0, 0.5]))[:, None]
-        profile.add(
-            np.concatenate([start - wide, start + wide, start + 4.0**-power * wide * np.array([[-1.0], [1.0]])])
-        )
+        away = step * 2.0 ** (4 * reach - 12 + np.arange(0.0, 4.0, 1.0 / 6.0))[:, None]
+        profile.add(np.concatenate([start - away, start + away]))
     if not np.isfinite(profile.f).any(axis=0).all():
         lost = int((~np.isfinite(profile.f).any(axis=0)).sum())
         raise RefusedError(

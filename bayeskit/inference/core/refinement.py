@@ -14,7 +14,7 @@ __all__ = ["refine"]
 Array = np.ndarray
 LogDensity = Callable[[Array], Array]
 
-_HELD = 4_000_000  # numbers held at the nodes of all cells, after which nothing is refined
+_HELD = 8_000_000  # numbers held at the nodes of all cells, after which nothing is refined
 _ROUNDS = 24
 _PATIENCE = 5  # rounds that may gain nothing
 _MIDDLE, _LAST = slice(5, 8), slice(13, 16)  # terms of a series

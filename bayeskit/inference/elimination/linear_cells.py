@@ -260,11 +260,12 @@ class LogRows(Rows):
     @cached_property
     def _log_sums(self) -> Array:
         """Logs of the sums of ``w exp(a)`` by cell."""
-        if self._size < _TAME:
-            return np.asarray(np.log(self._weighted(self._exp_a.copy())))
-        top = self.layout.sum(self.a, np.maximum, -np.inf)
-        top = np.where(np.isfinite(top), top, 0.0)
-        return np.asarray(top + np.log(self._weighted(np.exp(self.a - self.layout.spread(top)))))
+        with np.errstate(divide="ignore", under="ignore"):  # a cell without rows has none
+            if self._size < _TAME:
+                return np.asarray(np.log(self._weighted(self._exp_a.copy())))
+            top = self.layout.sum(self.a, np.maximum, -np.inf)
+            top = np.where(np.isfinite(top), top, 0.0)
+            return np.asarray(top + np.log(self._weighted(np.exp(self.a - self.layout.spread(top)))))
 
     def _cumulants(self, b: Array, low: float, high: float) -> Array:
         if self.c is None:

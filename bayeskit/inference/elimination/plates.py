@@ -58,6 +58,7 @@ class PlateIntegral:
         self.cost = 4 * plate.numbers
         self.error, self._highest = 0.0, -np.inf
 
+    @np.errstate(all="ignore")
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
         env, batch, shown = self._given(env)
@@ -71,6 +72,7 @@ class PlateIntegral:
         self._note(out, errors)
         return np.broadcast_to(out, (shown,)).copy() if shown != batch else out
 
+    @np.errstate(all="ignore")
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
         env, entries, _ = self._given(env)
@@ -84,8 +86,7 @@ class PlateIntegral:
             found = integrate(cells, *start(cells), self.tolerance / self.plate.width, to_draw=True)
             self._checked(found)
             z = found.sample(rng, copies)
-            with np.errstate(all="ignore"):
-                density = cells.log_density(z) - found.log_mass
+            density = cells.log_density(z) - found.log_mass
             z = z.reshape(copies * rest.size, *self.latent.shape)
             where = slice(None) if copies > 1 else chunk
             values[where], jacobian = self.plate.values(here, z)

@@ -185,19 +185,22 @@ def _bends(latent: Latent, problem: Problem, block: GaussianBlock) -> str:
 
 def _grip(part: ScalePart, block: GaussianBlock) -> str:
     """Return why a scale and the numbers it scales hold each other fast, or nothing."""
-    own, rows = part.factor, part.factor.precision.plates
+    own = part.factor
+    rows = round(float(own.precision.counts.sum()))
     value = own.factor.value
     if isinstance(value, Variable) and value.name in block.names:
         if rows <= FEW_BELOW:
             return f"it scales only {rows} number{'s' if rows > 1 else ''}"
-        below = [bf.design.rows for bf in block.factors if bf is not own and value.name in bf.factor.variables]
+        below = [bf.precision.rows for bf in block.factors if bf is not own and value.name in bf.factor.variables]
         if sum(below) < _FEW_ROWS * own.design.rows:
             return f"the {rows} numbers it scales have few rows below them"
         return ""
     inside = {t.target for _, t in own.design.terms}
     unknowns = sum(latent.size for latent in block.latents if latent.name in inside)
     return (
-        f"'{own.factor.name}' has {own.design.rows} rows for {unknowns} unknowns" if unknowns > _CROWDED * rows else ""
+        f"'{own.factor.name}' has {round(own.precision.rows)} rows for {unknowns} unknowns"
+        if unknowns > _CROWDED * rows
+        else ""
     )
 
 

@@ -1,0 +1,322 @@
+r"""Arrow systems of many precisions at once, where equal groups are eliminated once.
+
+The system is a sum over *entries* (noise cells), :math:`A = \sum_e p_e A_e` and so on, and the wide unknowns have priors
+:math:`w_g = B_g d + b_g + \eta_g`, :math:`\eta_g \sim N(0, Q^{-1})`, kept apart from the rows. With
+:math:`\tilde C_{eg} = [C_{eg},\; h_{eg} - A_{eg} b_g]` the Schur complement, right-hand side and sum of squares as its
+last column, is
+
+.. math:: E + \sum_g B_g' M_1 B_g + B_g' M_2 \tilde C_g + \tilde C_g' M_2' B_g - \tilde C_g' M_3 \tilde C_g, \qquad
+          M_3 = (A + Q)^{-1},\; M_2 = Q M_3,\; M_1 = Q M_3 A,
+
+in which nothing of the size of Q cancels. Groups whose :math:`A_e` and Q are equal share the M: what is summed over
+groups are products of known vectors, summed once for each class. Arrays run over the batch last.
+Source: the parallel sum of ``arrow.factor_under``; Rue and Held (2005), sec. 2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+Array = np.ndarray
+Square = list[list[Array]]  # entries of small matrices, each an array of its own
+MOST_WIDE = 4  # numbers of a group: their matrices are written out
+_UNROLL = 8  # dense unknowns: their matrices too
+_LOST = 1e-7  # a pivot smaller than this, relative to its entry, has lost half its digits
+_DIGITS = 2.0**46  # mantissas of sums that agree so far are equal
+
+
+@dataclass(frozen=True)
+class GroupPriors:
+    """Priors ``w = B d + b + noise`` of precision ``weight * q[entry]``: ``B (G, k, r)``, the others ``(G, k)``."""
+
+    B: Array
+    b: Array
+    entry: Array
+    weight: Array
+
+
+@dataclass(frozen=True)
+class Eliminated:
+    """Systems of a batch with their wide part eliminated; the batch is the last axis.
+
+    Attributes
+    ----------
+    log_det : array (b,)
+        Log determinant of the precision.
+    squares, size : array (b,)
+        The least sum of squares, and what it was found from.
+    is_good : array (b,)
+        Where no pivot is lost.
+    """
+
+    log_det: Array
+    squares: Array
+    size: Array
+    is_good: Array
+    p: Array  # (entries, b)
+    root: Square  # of A + Q by class: the inverse of its lower factor
+    inverse: Square
+    LS: Array  # (r, r, b)
+    xd: Array  # (r, b)
+
+
+class ArrowClasses:
+    """Systems ``sum_e p_e (A_e, B_e, E_e)`` under priors of their wide part.
+
+    Parameters
+    ----------
+    A, B, E : array
+        Sums of every entry: A ``(e, G, k, k)``, [C, hw] ``(e, G, k, r + 1)`` and [[D, hd], [hd', v'v]]
+        ``(e, r + 1, r + 1)``.
+    priors : GroupPriors or None
+        Priors of the wide part that are not among the entries.
+    """
+
+    def __init__(self, A: Array, B: Array, E: Array, priors: GroupPriors | None) -> None:
+        self.entries, self.groups, self.width, _ = A.shape
+        self.rest = E.shape[-1] - 1
+        self.priors = priors
+        if priors is not None:
+            B, E = _about(A, B, E, priors.b)
+        self._A, self._B = A, B
+        self.of, first, self.counts = _classes(A, priors)
+        self.classes = len(first)
+        shown = A[:, first]  # (e, C, k, k)
+        self._U = shown.transpose(2, 3, 1, 0).reshape(-1, self.entries)
+        upper = np.triu_indices(self.rest + 1)
+        self._upper = upper
+        self._E = E[:, upper[0], upper[1]].T.copy()
+        if priors is not None:
+            self._prior_entry = priors.entry[first].T  # (k, C)
+            self._prior_weight = priors.weight[first].T[..., None]
+
+    # ---- what is summed once ------------------------------------------------------------------------------------
+    @property
+    def table_size(self) -> int:
+        """Numbers that the table of products would hold, at most."""
+        m = self.entries * self.width
+        kinds = m * (m + 1) // 2
+        if self.priors is not None:
+            kinds += self.width * m + self.width * (self.width + 1) // 2
+        return self.classes * kinds * len(self._upper[0])
+
+    @cached_property
+    def _table(self) -> tuple[Array, Array, Array]:
+        """Products summed by class, ``(outputs, features)``; which precisions and which matrix entry scale each."""
+        k, e = self.width, self.entries
+        kinds: list[tuple[int, int]] = []  # rows of the precisions' table, rows of the matrices' table
+        sums: list[Array] = []
+        pair = {(f, g): i for i, (f, g) in enumerate(combinations_with_replacement(range(e), 2))}
+        C = [(f, i, self._B[f, :, i]) for f in range(e) for i in range(k)]
+        for n, (f, i, left) in enumerate(C):
+            for g, j, right in C[n:]:
+                kinds.append((1 + e + pair[f, g], min(i, j) * k + max(i, j)))
+                sums.append(-self._products(left, right, twice=(f, i) != (g, j)))
+        if self.priors is not None:
+            B = np.concatenate([self.priors.B, np.zeros((self.groups, k, 1))], axis=-1)
+            for i in range(k):
+                for f, j, right in C:
+                    kinds.append((1 + f, k * k + i * k + j))
+                    sums.append(self._products(B[:, i], right, twice=True))
+                for j in range(i, k):
+                    kinds.append((0, 2 * k * k + i * k + j))
+                    sums.append(self._products(B[:, i], B[:, j], twice=i != j))
+        table = np.stack(sums)  # (kinds, C, outputs)
+        used, cls = np.nonzero(np.any(table != 0, axis=-1))
+        left = np.array([a for a, _ in kinds])[used]
+        right = np.array([b for _, b in kinds])[used] * self.classes + cls
+        return np.ascontiguousarray(table[used, cls].T), left, right
+
+    def _products(self, left: Array, right: Array, *, twice: bool) -> Array:
+        """Return the products of two vectors of every group, summed by class: upper triangles ``(C, outputs)``."""
+        order = np.argsort(self.of, kind="stable")
+        starts = np.cumsum([0, *self.counts[:-1]]).astype(np.int64)
+        left, right = left[order], right[order]
+        full = np.stack([np.add.reduceat(a[:, None] * right, starts, axis=0) for a in left.T], axis=1)
+        if twice:
+            full = full + full.swapaxes(1, 2)
+        return np.asarray(full[:, self._upper[0], self._upper[1]])
+
+    # ---- one batch ----------------------------------------------------------------------------------------------
+    def eliminate(self, p: Array, q: Array) -> Eliminated:
+        """Eliminate the wide part at precisions ``p (entries, b)`` of the rows and ``q (., b)`` of the priors."""
+        k, c, batch = self.width, self.classes, p.shape[1]
+        with np.errstate(all="ignore"):
+            A = (self._U @ p).reshape(k, k, c, batch)
+            Q = self._prior_weight * q[self._prior_entry] if self.priors is not None else None
+            total = [[A[i, j] + Q[i] if Q is not None and i == j else A[i, j] for j in range(k)] for i in range(k)]
+            L = _cholesky(total)
+            root = _inverse_lower(L)
+            inverse = [
+                [sum_of([root[n][i] * root[n][j] for n in range(max(i, j), k)]) for j in range(k)] for i in range(k)
+            ]
+            matrices = [inverse[i][j] for i in range(k) for j in range(k)]
+            if Q is not None:
+                under = [[Q[i] * inverse[i][j] for j in range(k)] for i in range(k)]
+                matrices += [under[i][j] for i in range(k) for j in range(k)]
+                matrices += [
+                    sum_of([under[i][n] * A[n, j] for n in range(k)]) for i in range(k) for j in range(k)
+                ]
+            products = [np.ones((1, batch)), p, *(p[i : i + 1] * p[i:] for i in range(self.entries))]
+            table, left, right = self._table
+            features = np.concatenate(products)[left] * np.concatenate(matrices)[right]
+            own = self._E @ p
+            S = own + table @ features
+            log_det = sum_of([self.counts @ np.log(L[i][i]) for i in range(k)])
+            return self._dense(S, own, 2.0 * log_det, p, root, inverse)
+
+    def _dense(self, S: Array, own: Array, log_det: Array, p: Array, root: Square, inverse: Square) -> Eliminated:
+        """Factor the dense rest of upper triangles ``(outputs, b)``."""
+        r, batch = self.rest, S.shape[1]
+        full = np.empty((r + 1, r + 1, batch))
+        full[self._upper] = S
+        full[self._upper[::-1]] = S
+        LS = np.zeros((r, r, batch))
+        if r <= _UNROLL:
+            lower = _cholesky([[full[i, j] for j in range(r)] for i in range(r)])
+            for i in range(r):
+                for j in range(i + 1):
+                    LS[i, j] = lower[i][j]
+        else:
+            LS = np.moveaxis(_robust_cholesky(np.moveaxis(full[:r, :r], -1, 0)), 0, -1)
+        xd = solve_lower(LS, full[:r, r])
+        pivots = LS[np.arange(r), np.arange(r)]
+        where = np.flatnonzero(self._upper[0] == self._upper[1])
+        size = np.maximum(own[where], S[where])
+        squares = full[r, r] - (xd * xd).sum(axis=0)
+        good = (pivots * pivots > _LOST * size[:r]).all(axis=0) & np.isfinite(log_det) & np.isfinite(squares)
+        log_det = log_det + 2.0 * np.log(pivots).sum(axis=0)
+        return Eliminated(log_det, squares, np.abs(size[r]), good, p, root, inverse, LS, xd)
+
+    # ---- draws --------------------------------------------------------------------------------------------------
+    @cached_property
+    def _pull(self) -> Array:
+        """What the data say of the wide part given the dense one, ``(k, entries * (r + 1), G)``."""
+        C = self._B.copy()  # (e, G, k, r + 1)
+        if self.priors is not None:
+            C[..., : self.rest] += self._A @ self.priors.B
+        return np.ascontiguousarray(C.transpose(2, 0, 3, 1)).reshape(self.width, -1, self.groups)
+
+    def dense(self, system: Eliminated, z: Array) -> Array:
+        """Return a draw of the dense part from standard normal numbers: ``(r, b)``."""
+        return solve_upper(system.LS, system.xd + z)
+
+    def wide(self, system: Eliminated, d: Array, z: Array, at: slice, centre: Array) -> Array:
+        """Return draws of the wide part about ``centre (G, k)``, for a part of the batch, given the dense one.
+
+        ``z (k, part, G)`` are standard normal numbers. The draws are ``(k, part, G)``.
+        """
+        k, of = self.width, self.of
+        p, d = system.p[:, at], d[:, at]
+        weights = (p[:, None] * np.concatenate([-d, np.ones((1, d.shape[1]))])[None]).reshape(-1, d.shape[1]).T
+        pulled = [weights @ self._pull[i] for i in range(k)]
+        result = np.empty_like(z)
+        for i in range(k):
+            if self.priors is None:
+                result[i] = centre[:, i]
+            else:
+                np.matmul(d.T, self.priors.B[:, i].T, out=result[i])
+                result[i] += centre[:, i] + self.priors.b[:, i]
+        for i in range(k):
+            for j in range(k):
+                result[i] += _spread(system.inverse[i][j][:, at], of) * pulled[j]
+            for j in range(i, k):
+                result[i] += _spread(system.root[j][i][:, at], of) * z[j]
+        return result
+
+
+def _about(A: Array, B: Array, E: Array, b: Array) -> tuple[Array, Array]:
+    """Return the sums of rows centred about the priors' own offsets ``b (G, k)``."""
+    B, E = B.copy(), E.copy()
+    r = E.shape[-1] - 1
+    before = B[..., r].copy()
+    B[..., r] -= np.einsum("egij,gj->egi", A, b)
+    pulled = np.einsum("egkr,gk->er", B[..., :r], b)
+    E[:, :r, r] -= pulled
+    E[:, r, :r] -= pulled
+    E[:, r, r] -= ((before + B[..., r]) * b).sum(axis=(1, 2))
+    return B, E
+
+
+def _classes(A: Array, priors: GroupPriors | None) -> tuple[Array, Array, Array]:
+    """Return the class of every group, the first group of every class, and how many groups each has."""
+    groups, k = A.shape[1:3]
+    keys = A[..., *np.tril_indices(k)].transpose(1, 0, 2).reshape(groups, -1)
+    if priors is not None:
+        keys = np.concatenate([keys, priors.entry, priors.weight], axis=1)
+    mantissa, exponent = np.frexp(keys)
+    keys = np.ldexp(np.round(mantissa * _DIGITS) / _DIGITS, exponent)
+    _, first, of, counts = np.unique(keys, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    return of.reshape(-1), first, counts
+
+
+def sum_of(parts: list[Array]) -> Array:
+    """Return the sum of one array or more."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _cholesky(M: Square) -> Square:
+    """Lower Cholesky factors, entry by entry; NaN where a matrix is not positive definite."""
+    k = len(M)
+    L: Square = [[] for _ in range(k)]
+    for i in range(k):
+        for j in range(i):
+            below = M[i][j]
+            for n in range(j):
+                below = below - L[i][n] * L[j][n]
+            L[i].append(below / L[j][j])
+        pivot = M[i][i]
+        for n in range(i):
+            pivot = pivot - L[i][n] * L[i][n]
+        L[i].append(np.sqrt(pivot))
+    return L
+
+
+def _inverse_lower(L: Square) -> Square:
+    """Inverses of lower triangles, entry by entry."""
+    k = len(L)
+    X: Square = [[] for _ in range(k)]
+    for i in range(k):
+        for j in range(i):
+            X[i].append(-sum_of([L[i][n] * X[n][j] for n in range(j, i)]) / L[i][i])
+        X[i].append(1.0 / L[i][i])
+    return X
+
+
+def _robust_cholesky(matrices: Array) -> Array:
+    """Lower Cholesky factors of ``(b, r, r)``; NaN for those that are not positive definite."""
+    try:
+        return np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        if len(matrices) == 1:
+            return np.full_like(matrices, np.nan)
+        half = len(matrices) // 2
+        return np.concatenate([_robust_cholesky(matrices[:half]), _robust_cholesky(matrices[half:])])
+
+
+def solve_lower(L: Array, b: Array) -> Array:
+    """Solve ``L x = b`` for ``L (r, r, b)`` and ``b (r, b)``."""
+    x = np.empty(b.shape)
+    for i in range(len(b)):
+        x[i] = (b[i] - np.einsum("nb,nb->b", L[i, :i], x[:i])) / L[i, i]
+    return x
+
+
+def solve_upper(L: Array, b: Array) -> Array:
+    """Solve ``L' x = b`` for ``L (r, r, b)`` and ``b (r, b)``."""
+    x = np.empty(b.shape)
+    for i in reversed(range(len(b))):
+        x[i] = (b[i] - np.einsum("nb,nb->b", L[i + 1 :, i], x[i + 1 :])) / L[i, i]
+    return x
+
+
+def _spread(values: Array, of: Array) -> Array:
+    """Return numbers of classes ``(C, b)`` for every group: ``(b, G)``."""
+    return values.T if len(values) == 1 else np.take(values.T, of, axis=1)
