@@ -30,12 +30,14 @@ class Unconstrained:
     """Latents packed into vectors ``(chain, d)`` on the unconstrained scale.
 
     A bound that depends on other latents of the vector is read at their new values: they come in the order in which
-    they were declared, so that a parent is unpacked before its children.
+    they were declared, so that a parent is unpacked before its children. No bound may depend on the latents that are
+    ``integrated`` out; other parameters may.
     """
 
-    def __init__(self, problem: Problem, names: Sequence[str]) -> None:
+    def __init__(self, problem: Problem, names: Sequence[str], integrated: Sequence[str] = ()) -> None:
         self.problem = problem
         self.names = [n for n in problem.latents if n in set(names)]
+        self._unknown = {n: np.full((1, *problem.latents[n].shape), np.nan) for n in integrated}
         self.factors = problem.factors_of(self.names)
         self.has_terms = any(problem.terms_of(n) for n in self.names)
         self._still = {
@@ -90,4 +92,17 @@ class Unconstrained:
         if name in self._still:
             return self._still[name]
         prior = self.problem.latents[name].prior
-        return transform_of(prior.distribution, *prior.parameter_arrays(env))
+        return transform_of(prior.distribution, *prior.parameter_arrays({**self._unknown, **env}))
+
+
+def bounds_depend_on(problem: Problem, child: str, parent: str) -> bool:
+    """Whether the ends of a latent's support move with another latent: an unknown parent leaves them unknown."""
+    prior = problem.latents[child].prior
+    if getattr(prior.distribution, "support_kind", None) in ("simplex", "positive_definite", "real_vector"):
+        return False
+    others = {n: np.ones((1, *problem.latents[n].shape)) for n in prior.parents if n in problem.latents}
+    others |= {n: np.zeros(v.shape, dtype=int) for n, v in others.items() if problem.latents[n].prior.distribution.discrete}
+    others[parent] = np.full(others[parent].shape, np.nan)
+    with np.errstate(all="ignore"):
+        ends = prior.distribution._bounds(*prior.parameter_arrays({**problem.env, **others}))
+    return any(bool(np.isnan(end).any()) for end in ends)

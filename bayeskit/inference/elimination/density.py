@@ -27,7 +27,7 @@ class CollapsedDensity:
 
     def __init__(self, problem: Problem, names: Sequence[str], pieces: Sequence[Piece]) -> None:
         self.problem, self.pieces = problem, tuple(pieces)
-        self.scale = Unconstrained(problem, names)
+        self.scale = Unconstrained(problem, names, [n for p in pieces for n in p.names])
         self.names = self.scale.names
         absorbed = {id(f) for p in pieces for f in p.factors}
         self.own = tuple(f for f in problem.factors_of(names) if id(f) not in absorbed)

@@ -17,6 +17,7 @@ from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.elimination.pieces import Piece
 from bayeskit.inference.elimination.plates import plate_integral
 from bayeskit.inference.structure import connected, gaussian_latents
+from bayeskit.inference.unconstrained import bounds_depend_on
 from bayeskit.model.problem import Problem
 
 MOST_CORE = 12  # numbers of a core that is sampled in bulk
@@ -89,7 +90,7 @@ def _plate_pieces(problem: Problem, names: Sequence[str], held: set[int]) -> lis
     """Return plates of scalars by quadrature, the largest first."""
     pieces: list[Piece] = []
     for name in _largest_first(problem, names):
-        if problem.latents[name].size == 1 or not _is_free(problem, name, held):
+        if problem.latents[name].size == 1 or not _is_free(problem, name, held) or _bounds_others(problem, name):
             continue
         found = plate_integral(problem, name, [n for n in problem.latents if n != name])
         if not isinstance(found, Refusal):
@@ -108,6 +109,12 @@ _ORDERS: tuple[tuple[Stage, ...], ...] = (
 
 def _largest_first(problem: Problem, names: Sequence[str]) -> list[str]:
     return sorted(reversed(list(names)), key=lambda n: -problem.latents[n].size)
+
+
+def _bounds_others(problem: Problem, name: str) -> bool:
+    """Whether another latent's support ends where this one says, so that it cannot be told without it."""
+    children = [n for n, e in problem.latents.items() if name in e.prior.parents]
+    return any(bounds_depend_on(problem, child, name) for child in children)
 
 
 def _is_free(problem: Problem, name: str, held: set[int]) -> bool:
