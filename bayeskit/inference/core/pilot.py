@@ -20,8 +20,8 @@ GOOD_ACCEPTANCE = 0.8
 FAIR_ACCEPTANCE, FAIR = 0.6, 2500
 WORTHWHILE = 0.03
 PILOT = 8_000
-# Draws of the largest pilot, and again to confirm one. A Pareto k of which a pilot, for it is small and was chosen, must
-# show that not much is unseen.
+# Draws of the largest pilot, and again to confirm one. Above this Pareto k a pilot, being small and chosen, must show
+# that not much is unseen.
 LARGEST = 1500
 SAFE_PARETO_K = 0.5
 # A draw this much higher than every mode shows that one is missing.
