@@ -16,12 +16,13 @@ import numpy as np
 from bayeskit.expressions import Constant, Expression, Variable
 from bayeskit.model.problem import Factor, Observation, Problem
 from bayeskit.statistics.cells import Frame, distinct_cells, keys_of
+from bayeskit.statistics.moments import Moments, gather
 from bayeskit.statistics.rows import OnCells, alike, columns_of, identity, laid_along, row_dims
-from bayeskit.statistics.summaries import KINDS, Moments
+from bayeskit.statistics.summaries import KINDS
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
-_BY_ROW = {"MvNormal", "StudentT", "Laplace", "MvStudentT"}  # as mixtures of normals, rows have a number each
+_BY_ROW = {"StudentT", "Laplace", "MvStudentT"}  # as mixtures of normals, rows have a number each
 _SMALL = 4096  # rows of a batch that are told apart even where none repeats: those of another may repeat them
 _MOST_COLUMNS = 64  # numbers that make a row
 _VALUE = "value"  # the name of the column that holds the values of rows which are counted
@@ -122,7 +123,8 @@ def _part_of(o: Observation, env: Environment, *, listed: bool) -> _Part | None:
     With ``listed``, a few rows are told apart even where none repeats, for they may repeat those of another batch.
     """
     factor, family = o.factor, o.factor.distribution
-    if o.known is None or family.family in _BY_ROW or (factor.event and not family.discrete):
+    counted = family.family not in KINDS
+    if o.known is None or family.family in _BY_ROW or (factor.event and counted and not family.discrete):
         return None
     rows = row_dims(factor, env.keys())
     if not rows:
@@ -187,7 +189,8 @@ def _cells(
         keys = keys_of(frame, numbers, always=always)
         if keys is None:
             return None
-        moments = kind.moments(frame, keys, value)
+        entries = [value[..., i] for i in range(value.shape[-1])] if factor.event else [value]
+        moments = gather(frame, keys, entries, kind.numbers, squared=kind.squared)
         present = np.flatnonzero(moments.count.reshape(-1, keys.size).any(axis=0))
         listed, moments = keys.values(present), moments.among(present)
     left = iter(listed)
@@ -272,11 +275,15 @@ def _factor(part: _Part, label: str, most: int) -> tuple[Factor, dict[str, Array
         value, weight, dims = columns.pop(_VALUE), part.moments.count, (dim, *old.event)
     else:
         points, weights = kind.points(part.moments)
-        if not (np.isfinite(points) | (weights == 0)).all():
+        empty = (weights == 0).reshape(weights.shape + (1,) * len(old.event))
+        if not (np.isfinite(points) | empty).all():
             return None
         rows = np.argwhere(weights.reshape(len(weights), -1, weights.shape[-1]).any(axis=1))
-        value, weight = (np.moveaxis(a[rows[:, 0], ..., rows[:, 1]], 0, -1) for a in (points, weights))
-        value, dims = np.where(weight > 0, value, points[0].flat[0]), plates
+        cell = weights.ndim - 1
+        points = np.moveaxis(np.where(empty, points[0].flat[0], points), cell, 1)[rows[:, 0], rows[:, 1]]
+        value = np.moveaxis(points, 0, cell - 1)
+        weight = np.moveaxis(np.moveaxis(weights, cell, 1)[rows[:, 0], rows[:, 1]], 0, cell - 1)
+        dims = (*plates, *old.event)
         columns = {n: c.take(rows[:, 1], axis=part.dims[n].index(dim)) for n, c in columns.items()}
     if weight.size > most:
         return None

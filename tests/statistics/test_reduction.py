@@ -1,5 +1,7 @@
 """Rows that are alike become one cell with their number, and nothing else changes."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -209,6 +211,23 @@ def log_normal(rng):
     return m, {"g": rng.integers(0, 2, N), "y": rng.lognormal(1.0, 2.0, N)}
 
 
+@case(4)
+def vectors_of_normals(rng):
+    m = bk.Model(coords={"v": 2})
+    T = m.latent("T", bk.Wishart(4, [[2.0, 0.5], [0.5, 1.0]]), dims="v")
+    m.observed("y", bk.MvNormal(m.latent("mu", bk.MvNormal(0, tau=0.1 * T), dims="v"), tau=T), dims=("obs", "v"))
+    return m, {"y": rng.normal(3.0, 2.0, (N, 2)) @ [[1.0, 0.3], [0.0, 0.5]]}
+
+
+@case(48)
+def vectors_in_plates(rng):
+    m = bk.Model(coords={"v": 2, "g": 3})
+    x, T = m.data("x", dims="obs"), m.latent("T", bk.Wishart(4, [[2.0, 0.5], [0.5, 1.0]]), dims="v")
+    mu = m.latent("mu", bk.MvNormal(0, [[4.0, 1.0], [1.0, 4.0]]), dims=("g", "v"))
+    m.observed("y", bk.MvNormal(mu * x, tau=T), dims=("g", "obs", "v"))
+    return m, {"x": rng.choice([1.0, -0.5], N), "y": rng.normal(1.0, 2.0, (3, N, 2))}
+
+
 @case(1)
 def exponential(rng):
     m = bk.Model()
@@ -397,3 +416,38 @@ def test_sums_keep_their_digits_far_from_zero():
     assert posterior._problem.factors[-1].weight is not None
     rate = 1 + 0.5 * (1e5 / 64 + 0.0625**2 * 1e5 / (1e5 + 1))
     assert float(posterior["tau"].mean()) == pytest.approx((1 + 5e4) / rate, rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["Normal", "Bernoulli", "Categorical"])
+def test_condition_takes_three_passes_at_most(family):
+    """Against one pass in chunks that checks the support and makes the same sums."""
+    rng, m = np.random.default_rng(0), bk.Model(coords={"k": 10})
+    y = (
+        rng.normal(size=4_000_000)
+        if family == "Normal"
+        else rng.integers(0, 2 + 8 * (family == "Categorical"), 4_000_000)
+    )
+    child = {
+        "Normal": lambda: bk.Normal(m.latent("mu", bk.Normal(0, 1)), 1),
+        "Bernoulli": lambda: bk.Bernoulli(m.latent("p", bk.Beta(1, 1))),
+        "Categorical": lambda: bk.Categorical(m.latent("p", bk.Dirichlet(np.ones(10)), dims="k")),
+    }[family]
+    m.observed("y", child(), dims="obs")
+    sums = {
+        "Normal": lambda c: (np.isfinite(c).all(), c.sum(), c @ c),
+        "Bernoulli": lambda c: (((c == 0) | (c == 1)).all(), c.sum()),
+        "Categorical": lambda c: (((c >= 0) & (c < 10)).all(), np.bincount(c, minlength=10)),
+    }[family]
+
+    def spent(function):
+        times = []
+        for _ in range(7):
+            start = time.process_time()
+            function()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    m.condition({"y": y[:100]})
+    plain = spent(lambda: [sums(y[i : i + 65_536]) for i in range(0, y.size, 65_536)])
+    assert spent(lambda: m.condition({"y": y})) < 3.5 * plain
