@@ -106,9 +106,7 @@ def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, option
         _place(informed, names, method, asked, found)
     if found.swept and method in ("exact", "collapsed"):
         reason = found.refusals.get(found.swept[0], "a step was asked for")
-        raise RefusedError(
-            f"method='{method}' cannot be honoured: {reason}. Use method='auto', or change the priors."
-        )
+        raise RefusedError(f"method='{method}' cannot be honoured: {reason}. Use method='auto', or change the priors.")
     found.swept = [n for n in problem.latents if n in set(found.swept)]
     return _with_sweep(problem, method, asked, forward, found)
 

@@ -54,6 +54,7 @@ def _check_scales(problem: Problem, found: Elimination) -> None:
     improper = [n for n in found.core if not problem.latents[n].prior.distribution.is_proper]
     for name in improper:
         for piece in found.pieces:
-            scale = block_scale(problem, name, piece.block) if isinstance(piece, GaussianPiece) else None
-            if isinstance(scale, BlockScale):
-                check_scale(scale, piece.block)
+            if isinstance(piece, GaussianPiece):
+                scale = block_scale(problem, name, piece.block)
+                if isinstance(scale, BlockScale):
+                    check_scale(scale, piece.block)
