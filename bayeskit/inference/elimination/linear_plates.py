@@ -195,7 +195,7 @@ def _read(conditional: Elementwise, factor: Factor, places: Mapping[str, Positio
     if latent.prior.distribution.family == "LogNormal":  # then its log is what is standardised
         exponential = {latent.name: Apply(np.exp, (latent.variable,))}
         factor = replace(factor, parameters=tuple(p.substitute(exponential) for p in factor.parameters))
-    found = link_of(factor, known)
+    found = link_of(factor, {*known, *factor.variables} - {latent.name})
     if found is None or found[0].kind not in ("logit", "log"):
         return None
     link, dims = found
