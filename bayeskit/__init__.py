@@ -80,6 +80,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.inference.options import Slice as Slice
     from bayeskit.model import Model as Model
     from bayeskit.posterior import Posterior as Posterior
+    from bayeskit.posterior import bayes_factor as bayes_factor
     from bayeskit.posterior import metropolis as metropolis
 
 _NAMES_BY_MODULE = {
@@ -94,7 +95,7 @@ _NAMES_BY_MODULE = {
     "bayeskit.expressions": "concat correlation det inverse stack",
     "bayeskit.inference.options": "Conjugate Enumerate GaussianBlock Metropolis Slice",
     "bayeskit.model": "Model",
-    "bayeskit.posterior": "Posterior metropolis",
+    "bayeskit.posterior": "Posterior bayes_factor metropolis",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 _SUBMODULES = ("errors", "testing")

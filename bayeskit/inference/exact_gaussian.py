@@ -209,7 +209,7 @@ class ExactGaussian:
         total += 0.5 * LOG_2PI * (self.block.total - float(self.rows.sum())) - 0.5 * float(self.system.log_det()[0])
         if self.scale is None:
             return float(total - 0.5 * self.squares.sum())
-        prior = gammaln(self.scale.shape) - self.scale.shape * np.log(self.scale.rate)
+        prior = self.scale.family.log_prior_normaliser(self.scale.naturals(self.scale.shape, self.scale.rate))
         after = gammaln(self.shape) - self.shape * np.log(self.rate)
         return float(total + (after - prior).sum())
 

@@ -36,9 +36,10 @@ def _sentences(plan: Plan) -> list[str]:
     found = [f"Not exact because {reason}." for reason in reasons]
     if plan.problem.potentials or plan.problem.conditions:
         found.append("Terms of m.factor and m.require are not renormalised in the evidence.")
-    latents = [plan.problem.latents[n] for n in plan.notes if n in plan.problem.latents]
-    improper = [e.name for e in latents if not e.prior.distribution.is_proper and plan.component_of(e.name) is None]
-    if improper and plan.steps:
+    unchecked = {n for s in plan.steps for n in s.names} | {n for c in plan.collapsed for n in c.unchecked}
+    latents = [plan.problem.latents[n] for n in plan.notes if n in unchecked and n in plan.problem.latents]
+    improper = [e.name for e in latents if not e.prior.distribution.is_proper]
+    if improper:
         names = ", ".join(f"'{n}'" for n in improper)
         found.append(f"The prior of {names} is improper; that the posterior is proper was not checked.")
     elif plan.steps and plan.problem.potentials:
@@ -54,10 +55,20 @@ def _named(text: str) -> str:
 def _headline(plan: Plan) -> str:
     if plan.method == "exact":
         return f"method: exact ({_why_exact(plan)})"
+    if plan.method in ("collapsed", "laplace"):
+        return f"method: {plan.method} ({_why_collapsed(plan)})"
     blocks = len(plan.steps)
     if plan.method == "metropolis" and isinstance(plan.steps[0], MetropolisStep):
         return "method: metropolis (random walk on the unconstrained scale)"
     return f"method: gibbs ({blocks} block{'s' if blocks > 1 else ''} in a sweep)"
+
+
+def _why_collapsed(plan: Plan) -> str:
+    core = {n for c in plan.collapsed for n in c.core}
+    inside = sum(plan.problem.latents[n].size for c in plan.collapsed for n in c.names if n not in core)
+    size = sum(plan.problem.latents[n].size for n in core)
+    numbers = f"{size} number{'s' if size > 1 else ''}"
+    return f"a core of {numbers}; {inside or 'nothing'} integrated out"
 
 
 def _why_exact(plan: Plan) -> str:

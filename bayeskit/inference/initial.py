@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -48,6 +48,15 @@ def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, 
     raise RefusedError(_no_start(problem, state))
 
 
+def dispersed(
+    problem: Problem, names: Sequence[str], rng: np.random.Generator, count: int
+) -> Iterator[dict[str, Array]]:
+    """Yield starts of every kind, ``count`` of each, whatever their density."""
+    for width in _WIDTHS:
+        yield _propose(problem, names, rng, count, width=width, middle=False)
+    yield _propose(problem, names, rng, count)
+
+
 def _with_possible_labels(
     problem: Problem, finite: list[Enumeration], state: Mapping[str, Array], rng: np.random.Generator
 ) -> dict[str, Array]:
@@ -82,7 +91,12 @@ def _log_joint(problem: Problem, state: Mapping[str, Array]) -> Array:
 
 
 def _propose(
-    problem: Problem, names: list[str], rng: np.random.Generator, chains: int, width: float = 1.0, middle: bool = True
+    problem: Problem,
+    names: Sequence[str],
+    rng: np.random.Generator,
+    chains: int,
+    width: float = 1.0,
+    middle: bool = True,
 ) -> dict[str, Array]:
     state: dict[str, Array] = {}
     for name in names:

@@ -1,8 +1,9 @@
 """The plan: what is done to each variable, and why.
 
-Variables nothing observed depends on are drawn forward. The others fall into components; a component with a closed form
-is exact, every other is swept: a joint Gaussian block with its scales, conjugate steps, enumeration, slice sampling,
-and adaptive Metropolis for what is left.
+Variables nothing observed depends on are drawn forward. The others fall into components. A component with a closed form
+is exact; one whose core is small is collapsed: the core is integrated by quadrature or sampled in bulk, the rest drawn
+exactly given it. Every other is swept: a joint Gaussian block with its scales, conjugate steps, enumeration, slice
+sampling, and adaptive Metropolis for what is left.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference import options
 from bayeskit.inference.augment import augment
+from bayeskit.inference.collapsed.choose import collapsed_component
+from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.exact import ExactComponent, exact_component
 from bayeskit.inference.marginal import integrate_mixing
@@ -31,11 +34,13 @@ class Plan:
     Attributes
     ----------
     method : str
-        ``exact``, ``gibbs`` or ``metropolis``: the lowest rung that any variable needs.
+        ``exact``, ``collapsed``, ``gibbs`` or ``metropolis``: the lowest rung that any variable needs.
     problem, working : Problem
         The bound model, and the one that steps work on (with mixtures made normal).
     exact : list of ExactComponent
         Groups of latents in closed form.
+    collapsed : list of CollapsedComponent
+        Groups of latents integrated out but for a core.
     steps : list of Step
         Blocks of a sweep, in order.
     forward : list of str
@@ -52,6 +57,7 @@ class Plan:
     forward: list[str]
     notes: Mapping[str, str]
     refusals: Mapping[str, str] = field(default_factory=dict)
+    collapsed: list[CollapsedComponent] = field(default_factory=list)
 
     @property
     def sampled(self) -> list[str]:
@@ -62,6 +68,10 @@ class Plan:
     def component_of(self, name: str) -> ExactComponent | None:
         """Return the exact component of a latent."""
         return next((c for c in self.exact if name in c.names), None)
+
+    def collapsed_of(self, name: str) -> CollapsedComponent | None:
+        """Return the collapsed component of a latent."""
+        return next((c for c in self.collapsed if name in c.names), None)
 
 
 def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, options.StepOption] | None = None) -> Plan:
@@ -90,62 +100,79 @@ def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, option
                 f"The posterior of '{name}' is improper: its prior {prior} is, and nothing observed depends on it. "
                 "Give it a proper prior, or leave it out."
             )
-    notes = {n: _forward_note(problem, n) for n in forward}
-    rest = [n for n in problem.latents if n not in forward]
-    exact: list[ExactComponent] = []
-    refusals: dict[str, str] = {}
-    swept: list[str] = []
+    found = _Found({n: _forward_note(problem, n) for n in forward})
     informed = without(problem, forward)
-    for names in components(informed, rest):
-        found = (
-            exact_component(informed, names) if method in ("auto", "exact") and not set(names) & set(asked) else None
-        )
-        if found is None or isinstance(found, Refusal):
-            refusals |= {n: str(found) for n in names if found is not None}
-            swept += names
-        else:
-            exact.append(found)
-            notes |= {n: f"exact; {found.reason}" for n in names}
-    if method == "exact" and swept:
-        raise RefusedError(
-            f"method='exact' cannot be honoured: {refusals[swept[0]]}. Use method='auto', or change the priors."
-        )
-    swept = [n for n in problem.latents if n in set(swept)]
-    return _with_sweep(problem, method, asked, forward, exact, swept, notes, refusals)
+    for names in components(informed, [n for n in problem.latents if n not in forward]):
+        _place(informed, names, method, asked, found)
+    if found.swept and method in ("exact", "collapsed"):
+        reason = found.refusals.get(found.swept[0], "a step was asked for")
+        raise RefusedError(f"method='{method}' cannot be honoured: {reason}. Use method='auto', or change the priors.")
+    found.swept = [n for n in problem.latents if n in set(found.swept)]
+    return _with_sweep(problem, method, asked, forward, found)
+
+
+@dataclass
+class _Found:
+    """What has been decided so far."""
+
+    notes: dict[str, str]
+    exact: list[ExactComponent] = field(default_factory=list)
+    collapsed: list[CollapsedComponent] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
+
+
+def _place(
+    problem: Problem, names: list[str], method: str, asked: Mapping[str, options.StepOption], found: _Found
+) -> None:
+    """Give connected latents the highest rung that their structure, the method and the steps asked for allow."""
+    if method in ("gibbs", "metropolis") or set(names) & set(asked):
+        found.swept += names
+        return
+    exact = exact_component(problem, names)
+    if not isinstance(exact, Refusal):
+        found.exact.append(exact)
+        found.notes |= {n: f"exact; {exact.reason}" for n in names}
+        return
+    reason = str(exact)
+    if method != "exact":
+        collapsed = collapsed_component(problem, names)
+        if not isinstance(collapsed, Refusal):
+            found.collapsed.append(collapsed)
+            found.notes |= collapsed.notes
+            found.refusals |= dict.fromkeys(names, reason)
+            return
+        reason = str(collapsed) if method == "collapsed" else f"{reason}. Not collapsed because {collapsed}"
+    found.refusals |= dict.fromkeys(names, reason)
+    found.swept += names
 
 
 def _with_sweep(
-    problem: Problem,
-    method: str,
-    asked: Mapping[str, options.StepOption],
-    forward: list[str],
-    exact: list[ExactComponent],
-    swept: list[str],
-    notes: dict[str, str],
-    refusals: dict[str, str],
+    problem: Problem, method: str, asked: Mapping[str, options.StepOption], forward: list[str], found: _Found
 ) -> Plan:
-    """Plan the sweep over what has no closed form."""
+    """Plan the sweep over what has no closed form and no small core."""
+    swept, exact, notes = found.swept, found.exact, found.notes
     if not swept:
-        return Plan("exact", problem, problem, exact, [], forward, notes)
-    if method == "metropolis":
-        step = _whole(without(problem, forward), swept, asked, "asked for by method='metropolis'")
-        return Plan("metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept})
+        rung = "collapsed" if found.collapsed else "exact"
+        return Plan(rung, problem, problem, exact, [], forward, notes, found.refusals, found.collapsed)
     informed = without(problem, forward)
+    if method == "metropolis":
+        step = _whole(informed, swept, asked, "asked for by method='metropolis'")
+        return Plan("metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept})
     working, mixed = augment(informed, swept)
     hidden = [n for n in working.latents if n not in problem.latents]
-    found = plan_steps(working, [*swept, *hidden], asked)
+    steps = plan_steps(working, [*swept, *hidden], asked)
     if mixed:
-        integrate_mixing(found, informed, mixed, asked)
-    notes = notes | found.notes
+        integrate_mixing(steps, informed, mixed, asked)
+    notes = notes | steps.notes
     for name, text in mixed.items():
         notes[name] = notes[name] + f"; {text}" if name in notes else text
-    if method == "auto" and found.nothing_conjugate and not asked:
-        reason = f"nothing is conjugate: {found.first_reason}"
-        step = _whole(informed, swept, asked, reason)
-        return Plan(
-            "metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept}, refusals
-        )
-    return Plan("gibbs", problem, working, exact, found.steps, forward, notes, refusals)
+    rung, working_on, blocks = "gibbs", working, steps.steps
+    if method == "auto" and steps.nothing_conjugate and not asked:
+        step = _whole(informed, swept, asked, f"nothing is conjugate: {steps.first_reason}")
+        rung, working_on, blocks = "metropolis", problem, [step]
+        notes = notes | {n: step.label for n in swept}
+    return Plan(rung, problem, working_on, exact, blocks, forward, notes, found.refusals, found.collapsed)
 
 
 def _whole(
@@ -170,11 +197,6 @@ def _whole(
 def _check_request(problem: Problem, method: str, steps: Mapping[str, options.StepOption] | None) -> None:
     if method not in METHODS:
         raise RefusedError(f"method must be one of {', '.join(METHODS)}. Got {method!r}.")
-    if method == "collapsed":
-        raise RefusedError(
-            "method='collapsed' cannot be honoured: this version integrates Gaussian blocks inside a sweep, and does "
-            "not yet sample a collapsed core on its own. Use method='auto'."
-        )
     for name, option in (steps or {}).items():
         if name not in problem.latents:
             raise RefusedError(
@@ -185,8 +207,8 @@ def _check_request(problem: Problem, method: str, steps: Mapping[str, options.St
                 f"steps={{'{name}': ...}} must be a step, such as bk.Slice() or bk.Metropolis(scale=1.0). "
                 f"Got {option!r}."
             )
-        if method == "exact":
-            raise RefusedError("method='exact' draws independently and takes no steps=. Use method='gibbs'.")
+        if method in ("exact", "collapsed"):
+            raise RefusedError(f"method='{method}' takes no steps=: nothing is swept. Use method='gibbs'.")
 
 
 def _forward_note(problem: Problem, name: str) -> str:

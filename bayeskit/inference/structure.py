@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,18 @@ def gaussian_latents(problem: Problem, names: Collection[str]) -> tuple[list[str
                 changed = True
                 break
     return chosen, refusals
+
+
+def connected(problem: Problem, gaussian: Sequence[str]) -> list[list[str]]:
+    """Return groups of Gaussian latents that share a factor."""
+    groups: list[set[str]] = [{n} for n in gaussian]
+    for factor in problem.factors_of(gaussian):
+        inside = factor.variables & set(gaussian)
+        touched = [g for g in groups if g & inside]
+        if len(touched) > 1:
+            groups = [g for g in groups if not g & inside] + [set().union(*touched)]
+    order = {n: i for i, n in enumerate(gaussian)}
+    return [sorted(g, key=order.__getitem__) for g in sorted(groups, key=lambda g: min(order[n] for n in g))]
 
 
 def _is_gaussian(prior: Distribution) -> bool:

@@ -44,6 +44,15 @@ def sample(
         stats = {n.removeprefix("stat:"): v for n, v in values.items() if n.startswith("stat:")}
         latents = {n: v for n, v in values.items() if n in plan.problem.latents}
         draws = next(iter(values.values())).shape[1]
+    density: Array = np.zeros(chains * draws)
+    figures: dict[str, float] = {}
+    for collapsed in plan.collapsed:
+        found = collapsed.sample(rng, chains, draws)
+        latents |= {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in found.values.items()}
+        several = f"_{collapsed.core[0]}" if len(plan.collapsed) > 1 else ""
+        stats |= {f"{n}{several}": v for n, v in found.stats.items()}
+        figures |= {f"{n}{several}": v for n, v in found.figures.items()}
+        density = density + found.lp
     for component in plan.exact:
         for name, v in component.sample(rng, chains * draws).items():
             latents[name] = v.reshape(chains, draws, *v.shape[1:])
@@ -52,8 +61,8 @@ def sample(
         drawn = draw_forward(plan.problem, plan.forward, flat, rng, chains * draws)
         latents |= {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in drawn.items()}
     ordered = {n: latents[n] for n in plan.problem.latents}
-    stats["lp"] = _in_bulk(plan, ordered, chains, draws)
-    return Draws(ordered, stats, seconds, interrupted, tune if plan.steps else 0)
+    stats["lp"] = _in_bulk(plan, ordered, chains, draws) + density.reshape(chains, draws)
+    return Draws(ordered, stats, seconds, interrupted, tune if plan.steps else 0, figures)
 
 
 def _sweep(
@@ -138,7 +147,14 @@ def _in_bulk(plan: Plan, latents: Mapping[str, Array], chains: int, draws: int) 
     flat = {n: v.reshape(total, *v.shape[2:]) for n, v in latents.items()}
     blocks = _summed_blocks(plan)
     done = {id(bf.factor) for block in blocks for bf in block.table}
-    rest = replace(problem, factors=tuple(f for f in problem.factors if id(f) not in done))
+    done |= {id(f) for component in plan.collapsed for f in component.factors}
+    held = {n for component in plan.collapsed for n in component.names}
+    rest = replace(
+        problem,
+        factors=tuple(f for f in problem.factors if id(f) not in done),
+        potentials={n: e for n, e in problem.potentials.items() if not e.variables & held},
+        conditions={n: e for n, e in problem.conditions.items() if not e.variables & held},
+    )
     sizes = [int(np.prod(f.shape, dtype=int)) for f in rest.factors] + [b.layout.size for b in blocks]
     size = max(1, _CHUNK // max([1, *sizes]))
     result = np.empty(total)

@@ -27,7 +27,7 @@ from bayeskit.inference.steps import (
 from bayeskit.inference.steps.missing import MissingVectors, missing_vectors
 from bayeskit.inference.steps.rescale import RescaleStep, rescale_step
 from bayeskit.inference.steps.scales import BlockScale, block_scale
-from bayeskit.inference.structure import gaussian_latents
+from bayeskit.inference.structure import connected, gaussian_latents
 from bayeskit.model.problem import Problem
 
 
@@ -60,7 +60,7 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
         if isinstance(option, options.GaussianBlock) and name not in gaussian:
             _refuse(name, option, refusals.get(name, Refusal("it has no normal prior")))
     rest = [n for n in names if n not in gaussian]
-    blocks = [GaussianBlock(problem, group) for group in _connected(problem, gaussian)]
+    blocks = [GaussianBlock(problem, group) for group in connected(problem, gaussian)]
     scales: dict[int, list[BlockScale]] = {}
     for name in [n for n in rest if n not in asked and SUFFIX not in n]:  # mixing numbers have steps of their own
         for i, block in enumerate(blocks):
@@ -118,18 +118,6 @@ def _stretch(problem: Problem, names: list[str], plan: SweepPlan) -> None:
         if step is not None:
             plan.steps.append(step)
             plan.notes[name] += f"; {step.label}"
-
-
-def _connected(problem: Problem, gaussian: list[str]) -> list[list[str]]:
-    """Return groups of Gaussian latents that share a factor."""
-    groups: list[set[str]] = [{n} for n in gaussian]
-    for factor in problem.factors_of(gaussian):
-        inside = factor.variables & set(gaussian)
-        touched = [g for g in groups if g & inside]
-        if len(touched) > 1:
-            groups = [g for g in groups if not g & inside] + [set().union(*touched)]
-    order = {n: i for i, n in enumerate(gaussian)}
-    return [sorted(g, key=order.__getitem__) for g in sorted(groups, key=lambda g: min(order[n] for n in g))]
 
 
 def _best_step(problem: Problem, name: str, plan: SweepPlan, joint: list[str]) -> Step | None:

@@ -1,7 +1,8 @@
 """Posteriors: exact answers, draws, export to a DataTree, prediction, and sampling from a bare log density."""
 
+from bayeskit.posterior.comparison import BayesFactor, bayes_factor
 from bayeskit.posterior.density import metropolis
 from bayeskit.posterior.posterior import Posterior, condition
 from bayeskit.posterior.simulation import simulate
 
-__all__ = ["Posterior", "condition", "metropolis", "simulate"]
+__all__ = ["BayesFactor", "Posterior", "bayes_factor", "condition", "metropolis", "simulate"]

@@ -1,4 +1,4 @@
-"""The log evidence of what is exact."""
+"""The log evidence: exact, by quadrature, or by the weights of proposals in bulk, with its error."""
 
 from __future__ import annotations
 
@@ -20,31 +20,48 @@ class Evidence(float):
         return number
 
 
-def log_evidence(plan: Plan) -> Evidence:
-    """Return the log evidence of a plan without sampled latents.
+def improper_latents(plan: Plan) -> dict[str, str]:
+    """Return the latents whose priors have an arbitrary constant, with what they are."""
+    latents = plan.problem.latents.items()
+    return {n: repr(e.prior.distribution) for n, e in latents if not e.prior.distribution.is_proper}
+
+
+def log_evidence(plan: Plan, *, improper: bool = False) -> Evidence:
+    """Return the log evidence of a plan without a sweep.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was decided about every latent.
+    improper : bool
+        Whether improper priors are let pass, of density one (or that of the bare kernel): for ratios of evidences.
 
     Raises
     ------
     ImproperError
         Where a prior is improper: its constant is arbitrary, and so would the evidence be.
     RefusedError
-        Where some latents are sampled.
+        Where some latents are swept.
     """
     problem = plan.problem
-    for name, latent in problem.latents.items():
-        if not latent.prior.distribution.is_proper and name not in plan.forward:
+    for name, prior in improper_latents(plan).items():
+        if not improper:
             raise ImproperError(
-                f"The model has no evidence: the prior {latent.prior.distribution} of '{name}' is improper, so its "
-                "constant is arbitrary. Use a proper prior."
+                f"The model has no evidence: the prior {prior} of '{name}' is improper, so its constant is arbitrary. "
+                "Use a proper prior; between two models that share it, bk.bayes_factor is defined."
             )
     if plan.steps:
         name = plan.sampled[0]
         raise RefusedError(
-            f"The evidence has no closed form here: '{name}' is sampled ({plan.notes.get(name, 'by a sweep')}). "
-            "This version integrates exactly or not at all."
+            f"The evidence is not known here: '{name}' is sampled in a sweep ({plan.notes.get(name, 'by a sweep')}), "
+            "which says nothing of it."
         )
     total = sum(component.log_evidence() for component in plan.exact)
+    variance = 0.0
+    for collapsed in plan.collapsed:
+        value, se = collapsed.log_evidence()
+        total, variance = total + value, variance + se * se
     for factor in problem.factors:
         if not factor.variables & set(problem.latents):
             total += float(factor.total(problem.env)[0])
-    return Evidence(total)
+    return Evidence(total, variance**0.5)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit.errors import DataError, ImproperError, RefusedError
+from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.explain import explain
 from bayeskit.inference.options import StepOption
 from bayeskit.inference.plan import Plan, make_plan
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from bayeskit.distributions import Distribution
     from bayeskit.model import Model
+    from bayeskit.posterior.laplace import Laplace
+    from bayeskit.posterior.mode import Mode
 
 Array = np.ndarray
 
@@ -94,7 +97,7 @@ class Posterior:
             Retained draws a chain, chains, and tuning sweeps (exact draws need none).
         seed : int, optional
             The same seed gives the same draws.
-        method : {"auto", "exact", "gibbs", "metropolis"}
+        method : {"auto", "exact", "collapsed", "gibbs", "metropolis"}
             Force a rung; what cannot be honoured is refused with the reason.
         steps : mapping, optional
             From a latent to its step: ``{"tau": bk.Slice()}``.
@@ -119,9 +122,11 @@ class Posterior:
         rng, seed_text = make_rng(seed)
         run = run_plan(plan, rng, draws=draws, tune=tune, chains=chains, progress=progress)
         attributes: dict[str, Any] = {"bayeskit_method": plan.method, "seed": seed_text, "explain": explain(plan)}
-        if plan.method == "exact":
+        attributes |= run.extra
+        if not plan.steps:
             try:
-                attributes["log_evidence"] = float(self.log_evidence())
+                evidence = log_evidence(plan)
+                attributes |= {"log_evidence": float(evidence), "log_evidence_se": evidence.se}
             except (ImproperError, RefusedError):
                 pass
         return to_tree(plan, run, rng, include, attributes)
@@ -150,6 +155,12 @@ class Posterior:
         component = plan.component_of(name)
         if component is not None:
             return component.marginal(name, wrap)
+        collapsed = plan.collapsed_of(name)
+        if collapsed is not None:
+            marginal = collapsed.marginal(name, wrap)
+            if isinstance(marginal, Refusal):
+                raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
+            return marginal
         latent = self._problem.latents[name]
         if name in plan.forward and latent.prior.parents <= self._problem.env.keys():
             return _known_prior(self._problem, name)
@@ -166,6 +177,51 @@ class Posterior:
     def log_evidence(self) -> Evidence:
         """Return the log density of the data, all latents integrated out: a float with ``.se``, 0 where exact."""
         return log_evidence(self._plan)
+
+    def mode(self, scale: str = "natural") -> Mode:
+        """Return the highest point of the joint posterior density (maximum a posteriori), with its curvature.
+
+        Parameters
+        ----------
+        scale : {"natural", "unconstrained"}
+            Of which density: that of the latents as they were declared, or on the scale on which positive numbers are
+            logs and shares log odds. The two have different modes.
+
+        Returns
+        -------
+        Mode
+            ``values``, ``log_density``, ``scale`` and ``covariance``.
+
+        Raises
+        ------
+        RefusedError
+            Where a latent is discrete, or the density has no highest point: in hierarchies it often rises without end
+            as a scale goes to zero.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Binomial(10, m.latent("p", bk.Beta(2, 2))))
+        >>> mode = m.condition({"y": 7}).mode()
+        >>> round(float(mode.values["p"]), 6), round(float(mode.covariance[0, 0]) ** 0.5, 4)
+        (0.666667, 0.1361)
+        """
+        from bayeskit.posterior.mode import find_mode
+
+        return find_mode(self._problem, scale)
+
+    def laplace(self) -> Laplace:
+        """Return Laplace's approximation: cores normal about their modes, the rest exact given them.
+
+        Returns
+        -------
+        Laplace
+            ``log_evidence``, ``sample(draws, chains=, seed=)`` and ``explain()``.
+        """
+        from bayeskit.posterior.laplace import Laplace
+
+        return Laplace(self._problem)
 
     def log_prob(self, values: Any) -> xr.DataArray:
         """Return the joint posterior log density of all latents at some values.

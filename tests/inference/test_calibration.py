@@ -99,6 +99,22 @@ def logistic():
     return m
 
 
+def rates():
+    m = bk.Model(coords={"obs": 5})
+    alpha, beta = m.latent("alpha", bk.Gamma(3, 2)), m.latent("beta", bk.Gamma(3, 2))
+    rate = m.latent("rate", bk.Gamma(alpha, beta), dims="obs")
+    m.observed("y", bk.Poisson(rate), dims="obs")
+    return m
+
+
+def random_intercepts():
+    m = bk.Model(coords={"g": 4})
+    mu, tau = m.latent("mu", bk.Normal(0, 1)), m.latent("tau", bk.HalfNormal(1.5))
+    a = m.latent("a", bk.Normal(mu, tau), dims="g")
+    m.observed("y", bk.Binomial(2, logit=a), dims="g")
+    return m
+
+
 # ---- Geweke: one chain a replicate ----------------------------------------------------------------------------------
 
 
@@ -226,11 +242,21 @@ RUNGS = [
     (laplace, "gibbs"),
     (covariance, "gibbs"),
     (logistic, "metropolis"),
+    (half_t, "collapsed"),
+    (exponential, "collapsed"),
+    (regression, "collapsed"),
+    (student, "collapsed"),
+    (laplace, "collapsed"),
+    (logistic, "collapsed"),
+    (rates, "collapsed"),
+    (random_intercepts, "collapsed"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("model", "method"), [(shares, "exact"), (half_normal, "gibbs")], ids=lambda v: getattr(v, "__name__", v)
+    ("model", "method"),
+    [(shares, "exact"), (half_normal, "gibbs"), (half_normal, "collapsed"), (random_intercepts, "collapsed")],
+    ids=lambda v: getattr(v, "__name__", v),
 )
 def test_ranks_are_uniform(model, method):
     calibrate(model(), method, replicates=100, draws=49, tune=30)

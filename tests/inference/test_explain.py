@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -258,18 +260,21 @@ method: exact (every posterior is known in closed form)
 method: exact (every posterior is known in closed form)
   s2, a, b  exact; normal-inverse-gamma: every row of 'a', 'b', 'y' is scaled by 's2' alone""",
     regression_with_known_prior_sd: """\
-method: gibbs (1 block in a sweep)
-  s2    conjugate step given the Gaussian block: InverseGamma(2, 1) prior, scale of 'y'
-  a, b  joint Gaussian block of 2 numbers: normal priors, normal children linear in them
+method: collapsed (a core of 1 number; 2 integrated out)
+  s2    core of one number, by quadrature with 000 nodes (drawn independently)
+  a, b  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+        them
 Not exact because 'a' ~ Normal(0, 10) does not scale with 's2'; an exact posterior needs a prior scaled by a known
 multiple of 's2'.""",
     normal_wishart: """\
 method: exact (every posterior is known in closed form)
   S, mu  exact; normal-inverse-Wishart: 'mu' and 'S' jointly, every row scaled by 'S'""",
     wishart_with_known_prior_sd: """\
-method: gibbs (1 block in a sweep)
-  S   conjugate step given the Gaussian block: InverseWishart(4, [[1.0, 0.0], [0.0, 1.0]]) prior, scale of 'y'
-  mu  joint Gaussian block of 2 numbers: normal priors, normal children linear in them
+method: collapsed (a core of 2 numbers; 4 integrated out)
+  S   integrated out, and drawn exactly given the core; conjugate: InverseWishart(4, [[1.0, 0.0], [0.0, 1.0]]) prior
+      with MvNormal(cov) of 'y'
+  mu  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
+      Pareto k 0.00
 Not exact because 'mu' ~ Normal(0, 10) does not scale with 'S'; an exact posterior needs a MvNormal scaled by a known
 multiple of 'S'.""",
     wishart_partly_missing: """\
@@ -278,24 +283,23 @@ method: gibbs (3 blocks in a sweep)
              MvNormal(cov) of 'y'
   mu         joint Gaussian block of 2 numbers: normal priors, normal children linear in them
   y_missing  conjugate step: missing entries of 'y' given the known ones of the same vector
-Not exact because 'mu', 'y_missing' go together under 'S', which has a joint closed form with one mean alone.""",
+Not exact because 'mu', 'y_missing' go together under 'S', which has a joint closed form with one mean alone. Not
+collapsed because 'y_missing' fills parts of vectors, and is drawn with them in a sweep.""",
     finite: """\
 method: exact (every posterior is known in closed form)
   z  exact; finite: 2 values enumerated""",
     eight_schools: """\
-method: gibbs (1 block in a sweep)
-  mu, theta  joint Gaussian block of 9 numbers (8 groups of 1, 1 beside them): normal priors, normal children linear
-             in them
-  tau        slice sampling with the Gaussian block integrated out: it scales only 8 numbers, and given the block it
-             would stick
+method: collapsed (a core of 1 number; 9 integrated out)
+  mu, theta  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and
+             linear in them
+  tau        core of one number, by quadrature with 000 nodes (drawn independently)
 Not exact because 'tau' lies above the data: 'y' ~ Normal(theta, se) has another scale.""",
     rats: """\
-method: gibbs (1 block in a sweep)
-  mean_a, mean_b, a, b  joint Gaussian block of 62 numbers (30 groups of 2, 2 beside them): normal priors, normal
-                        children linear in them
-  var_a                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'a'
-  var_b                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'b'
-  var_y                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'y'
+method: collapsed (a core of 3 numbers; 62 integrated out)
+  mean_a, mean_b, a, b  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y'
+                        normal and linear in them
+  var_a, var_b, var_y   core of 3 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected
+                        acceptance 0.00, Pareto k 0.00
 Not exact because 'mean_a', 'mean_b', 'var_a', 'var_b', 'var_y', 'a', 'b' depend on each other and are not one known
 family.""",
     mixture: """\
@@ -304,25 +308,165 @@ method: gibbs (4 blocks in a sweep)
   mu  joint Gaussian block of 2 numbers: normal priors, normal children linear in them
   s2  conjugate step: InverseGamma(2, 1) prior with Normal(sigma) of 'y'
   z   enumeration of 2 values, element by element
-Not exact because 'w', 'mu', 's2', 'z' depend on each other and are not one known family.""",
+Not exact because 'w', 'mu', 's2', 'z' depend on each other and are not one known family. Not collapsed because 'z' is
+discrete, and is not integrated out.""",
+    student_t: """\
+method: collapsed (a core of 3 numbers; nothing integrated out)
+  mu, sigma, nu  core of 3 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance
+                 0.00, Pareto k 0.00
+Not exact because of 'mu': its child 'y' ~ StudentT is not Gaussian.""",
+    laplace: """\
+method: collapsed (a core of 2 numbers; nothing integrated out)
+  mu, b  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
+         Pareto k 0.00
+Not exact because of 'mu': its child 'y' ~ Laplace is not Gaussian.""",
+    logistic: """\
+method: collapsed (a core of 2 numbers; nothing integrated out)
+  a, b  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
+        Pareto k 0.00
+Not exact because of 'a': its child 'y' ~ Binomial is not Gaussian.""",
+    hierarchical_poisson: """\
+method: collapsed (a core of 2 numbers; 3 integrated out)
+  mu, tau  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
+           Pareto k 0.00
+  a        integrated out, and drawn exactly given the core; 3 numbers, independent given the rest: adaptive
+           quadrature, with rows that are linear in it
+Not exact because of 'a': its child 'y' ~ Poisson is not Gaussian.""",
+    pumps: """\
+method: collapsed (a core of 2 numbers; 3 integrated out)
+  alpha, beta  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance
+               0.00, Pareto k 0.00
+  theta        integrated out, and drawn exactly given the core; conjugate: Gamma(alpha, beta) prior with Poisson(mu)
+               of 'y'
+Not exact because 'alpha', 'beta', 'theta' depend on each other and are not one known family.""",
+    missing_entries: """\
+method: collapsed (a core of 1 number; 1 integrated out)
+  mu         integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and
+             linear in them
+  sigma      core of one number, by quadrature with 000 nodes (drawn independently)
+  y_missing  drawn forward: missing entries of 'y', and nothing observed depends on them
+Not exact because 'mu' ~ Normal(0, 10) does not scale with 'sigma'; an exact posterior needs a prior scaled by a known
+multiple of 'sigma'.""",
+    prior_only: """\
+method: exact (no data: the prior is the posterior)
+  mu     drawn forward from Normal(0, 10): nothing observed depends on it
+  sigma  drawn forward from HalfNormal(5): nothing observed depends on it""",
+    exponential_sd: """\
+method: collapsed (a core of 1 number; 1 integrated out)
+  mu     integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+         them
+  sigma  core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because 'mu' ~ Normal(0, 10) does not scale with 'sigma'; an exact posterior needs a prior scaled by a known
+multiple of 'sigma'.""",
+    flat_scale_above_the_data: """\
+method: collapsed (a core of 1 number; 5 integrated out)
+  mu, a  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+         them
+  tau    core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because 'tau' lies above the data: 'y' ~ Normal(a, 1) has another scale.""",
+    terms: """\
+method: collapsed (a core of 2 numbers; nothing integrated out)
+  p, q  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
+        Pareto k 0.00
+Not exact because the term 'penalty' of the density has no closed form.
+Terms of m.factor and m.require are not renormalised in the evidence.""",
+    wrong_prior_of_a_share: """\
+method: collapsed (a core of 1 number; nothing integrated out)
+  p  core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because of 'p': Truncated(Normal(0.5, 0.2), lower=0, upper=1) is not a Beta distribution; for Binomial(p) of
+'y' a Beta prior would be conjugate.""",
+    wrong_prior_of_a_rate: """\
+method: collapsed (a core of 1 number; nothing integrated out)
+  rate  core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because of 'rate': LogNormal(0, 1) is not of the gamma family; for Poisson(mu) of 'y' a Gamma prior would be
+conjugate.""",
+    wrong_prior_of_an_sd: """\
+method: collapsed (a core of 1 number; nothing integrated out)
+  sigma  core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because of 'sigma': LogNormal(0, 1) is not of the gamma family; for Normal(sigma) of 'y' a HalfNormal prior
+on it, or an InverseGamma prior on its square, would be conjugate.""",
+    wrong_prior_on_a_common_scale: """\
+method: collapsed (a core of 1 number; 1 integrated out)
+  sigma  core of one number, by quadrature with 000 nodes (drawn independently)
+  mu     integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+         them
+Not exact because HalfNormal(1) is not an inverse gamma on the variance; an InverseGamma prior on the variance, or a
+Gamma prior on the precision, would make it exact.""",
+    product: """\
+method: collapsed (a core of 1 number; 1 integrated out)
+  a  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+     them
+  b  core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because of 'b': in 'y', a * b is a product of two factors that both contain 'a', 'b'.""",
+    share_in_a_mean: """\
+method: collapsed (a core of 1 number; 1 integrated out)
+  mu  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+      them
+  p   core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because of 'p': Beta(1, 1) is not a normal prior, and it enters the mean of a normal.""",
+    offset_scale: """\
+method: collapsed (a core of 1 number; 1 integrated out)
+  mu  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+      them
+  s   core of one number, by quadrature with 000 nodes (drawn independently)
+Not exact because the scale of 'y' is not a known multiple of 's'.""",
+    unknown_number_of_trials: """\
+method: gibbs (2 blocks in a sweep)
+  n  slice sampling: Poisson has no known finite range
+  p  conjugate step: Beta(1, 1) prior with Binomial(p) of 'y'
+Not exact because 'n', 'p' depend on each other and are not one known family. Not collapsed because 'n' is discrete,
+and is not integrated out.""",
+    some_of_each: """\
+method: exact (every posterior is known in closed form)
+  rate  exact; conjugate: Gamma(2, 1) prior with Poisson(mu) of 'y'
+  w     exact; conjugate: Dirichlet([1, 1, 1]) prior with Multinomial(p) of 'k'
+  next  drawn forward from Poisson(rate): nothing observed depends on it""",
+    no_latents: """\
+method: exact (there are no latents: the density of the data is the evidence)""",
+    idle_data: """\
+method: exact (the data say nothing of the latents: the prior is the posterior)
+  p  drawn forward from Beta(1, 1): nothing observed depends on it""",
+}
+
+
+# The same models, swept because it is asked for.
+SWEPT = {
+    regression_with_known_prior_sd: """\
+method: gibbs (1 block in a sweep)
+  s2    conjugate step given the Gaussian block: InverseGamma(2, 1) prior, scale of 'y'
+  a, b  joint Gaussian block of 2 numbers: normal priors, normal children linear in them""",
+    wishart_with_known_prior_sd: """\
+method: gibbs (1 block in a sweep)
+  S   conjugate step given the Gaussian block: InverseWishart(4, [[1.0, 0.0], [0.0, 1.0]]) prior, scale of 'y'
+  mu  joint Gaussian block of 2 numbers: normal priors, normal children linear in them""",
+    eight_schools: """\
+method: gibbs (1 block in a sweep)
+  mu, theta  joint Gaussian block of 9 numbers (8 groups of 1, 1 beside them): normal priors, normal children linear
+             in them
+  tau        slice sampling with the Gaussian block integrated out: it scales only 8 numbers, and given the block it
+             would stick""",
+    rats: """\
+method: gibbs (1 block in a sweep)
+  mean_a, mean_b, a, b  joint Gaussian block of 62 numbers (30 groups of 2, 2 beside them): normal priors, normal
+                        children linear in them
+  var_a                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'a'
+  var_b                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'b'
+  var_y                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'y'""",
     student_t: """\
 method: gibbs (3 blocks in a sweep)
   mu     joint Gaussian block of 1 number: normal priors, normal children linear in them
   sigma  conjugate step given the Gaussian block: HalfNormal(10) prior, scale of 'y'
   nu     slice sampling with the mixing numbers integrated out: no rule has StudentT(nu) of 'y' as a child
-  y      StudentT as a scale mixture of normals
-Not exact because of 'mu': its child 'y' ~ StudentT is not Gaussian.""",
+  y      StudentT as a scale mixture of normals""",
     laplace: """\
 method: gibbs (3 blocks in a sweep)
   mu  joint Gaussian block of 1 number: normal priors, normal children linear in them
   b   slice sampling with the mixing numbers integrated out: HalfCauchy(10) is not of the gamma family
-  y   Laplace as a scale mixture of normals
-Not exact because of 'mu': its child 'y' ~ Laplace is not Gaussian.""",
+  y   Laplace as a scale mixture of normals""",
     logistic: """\
-method: metropolis (random walk on the unconstrained scale)
-  a, b  adaptive Metropolis: nothing is conjugate: no rule has Binomial(logit) of 'y' as a child; Normal is conjugate
-        to Normal(mu), LogNormal(mu), MvNormal(mu)
-Not exact because of 'a': its child 'y' ~ Binomial is not Gaussian.""",
+method: gibbs (1 block in a sweep)
+  a, b  adaptive Metropolis: no rule has Binomial(logit) of 'y' as a child; Normal is conjugate to Normal(mu),
+        LogNormal(mu), MvNormal(mu); not in a Gaussian block: its child 'y' ~ Binomial is not Gaussian""",
     hierarchical_poisson: """\
 method: gibbs (4 blocks in a sweep)
   mu   joint Gaussian block of 1 number: normal priors, normal children linear in them
@@ -333,39 +477,28 @@ method: gibbs (4 blocks in a sweep)
 method: gibbs (3 blocks in a sweep)
   alpha  slice sampling: no rule has Gamma(alpha) of 'theta' as a child
   beta   conjugate step: Gamma(0.1, 1) prior with Gamma(beta) of 'theta'
-  theta  conjugate step: Gamma(alpha, beta) prior with Poisson(mu) of 'y'
-Not exact because 'alpha', 'beta', 'theta' depend on each other and are not one known family.""",
+  theta  conjugate step: Gamma(alpha, beta) prior with Poisson(mu) of 'y'""",
     missing_entries: """\
 method: gibbs (1 block in a sweep)
   mu         joint Gaussian block of 1 number: normal priors, normal children linear in them
   sigma      conjugate step given the Gaussian block: HalfNormal(5) prior, scale of 'y'
-  y_missing  drawn forward: missing entries of 'y', and nothing observed depends on them
-Not exact because 'mu' ~ Normal(0, 10) does not scale with 'sigma'; an exact posterior needs a prior scaled by a known
-multiple of 'sigma'.""",
-    prior_only: """\
-method: exact (no data: the prior is the posterior)
-  mu     drawn forward from Normal(0, 10): nothing observed depends on it
-  sigma  drawn forward from HalfNormal(5): nothing observed depends on it""",
+  y_missing  drawn forward: missing entries of 'y', and nothing observed depends on them""",
     exponential_sd: """\
 method: gibbs (1 block in a sweep)
   mu     joint Gaussian block of 1 number: normal priors, normal children linear in them
   sigma  slice sampling with the Gaussian block integrated out: its children are linear in its power 2, where
-         Exponential is conjugate for 1 and -1 only
-Not exact because 'mu' ~ Normal(0, 10) does not scale with 'sigma'; an exact posterior needs a prior scaled by a known
-multiple of 'sigma'.""",
+         Exponential is conjugate for 1 and -1 only""",
     flat_scale_above_the_data: """\
 method: gibbs (1 block in a sweep)
   mu, a  joint Gaussian block of 5 numbers (4 groups of 1, 1 beside them): normal priors, normal children linear in
          them
   tau    slice sampling with the Gaussian block integrated out: it scales only 4 numbers, and given the block it would
          stick
-Not exact because 'tau' lies above the data: 'y' ~ Normal(a, 1) has another scale.
 The prior of 'tau', 'mu' is improper; that the posterior is proper was not checked.""",
     terms: """\
 method: gibbs (2 blocks in a sweep)
   p  slice sampling: the term 'penalty' of the density depends on it
   q  slice sampling: the condition p < q of m.require depends on it
-Not exact because the term 'penalty' of the density has no closed form.
 Terms of m.factor and m.require are not renormalised in the evidence.
 That the density with its terms of m.factor is proper was not checked.""",
     wrong_prior_of_a_share: """\
@@ -384,9 +517,7 @@ method: gibbs (1 block in a sweep)
 method: gibbs (1 block in a sweep)
   sigma  slice sampling with the Gaussian block integrated out: it scales only 1 number, and given the block it would
          stick
-  mu     joint Gaussian block of 1 number: normal priors, normal children linear in them
-Not exact because HalfNormal(1) is not an inverse gamma on the variance; an InverseGamma prior on the variance, or a
-Gamma prior on the precision, would make it exact.""",
+  mu     joint Gaussian block of 1 number: normal priors, normal children linear in them""",
     product: """\
 method: gibbs (2 blocks in a sweep)
   a  joint Gaussian block of 1 number: normal priors, normal children linear in them
@@ -396,37 +527,33 @@ method: gibbs (2 blocks in a sweep)
 method: gibbs (2 blocks in a sweep)
   mu  joint Gaussian block of 1 number: normal priors, normal children linear in them
   p   slice sampling: Beta is not a normal distribution, cut or flat; for Normal(mu) of 'y' a Normal prior would be
-      conjugate
-Not exact because of 'p': Beta(1, 1) is not a normal prior, and it enters the mean of a normal.""",
+      conjugate""",
     offset_scale: """\
 method: gibbs (2 blocks in a sweep)
   mu  joint Gaussian block of 1 number: normal priors, normal children linear in them
   s   slice sampling: in 'y', 1 + s is no power of 's'; an InverseGamma prior on the square of the parameter itself
-      would be conjugate for Normal(sigma) of 'y'
-Not exact because the scale of 'y' is not a known multiple of 's'.""",
-    unknown_number_of_trials: """\
-method: gibbs (2 blocks in a sweep)
-  n  slice sampling: Poisson has no known finite range
-  p  conjugate step: Beta(1, 1) prior with Binomial(p) of 'y'
-Not exact because 'n', 'p' depend on each other and are not one known family.""",
-    some_of_each: """\
-method: exact (every posterior is known in closed form)
-  rate  exact; conjugate: Gamma(2, 1) prior with Poisson(mu) of 'y'
-  w     exact; conjugate: Dirichlet([1, 1, 1]) prior with Multinomial(p) of 'k'
-  next  drawn forward from Poisson(rate): nothing observed depends on it""",
-    no_latents: """\
-method: exact (there are no latents: the density of the data is the evidence)""",
-    idle_data: """\
-method: exact (the data say nothing of the latents: the prior is the posterior)
-  p  drawn forward from Beta(1, 1): nothing observed depends on it""",
+      would be conjugate for Normal(sigma) of 'y'""",
 }
 
 
 @pytest.mark.parametrize("model", GOLDEN, ids=lambda f: f.__name__)
 def test_explain(model):
     text = model().explain()
-    assert text == GOLDEN[model]
+    assert without_figures(text) == without_figures(GOLDEN[model])
     assert max(map(len, text.splitlines())) <= 118
+
+
+@pytest.mark.parametrize("model", SWEPT, ids=lambda f: f.__name__)
+def test_explain_a_sweep(model):
+    text = model().explain(method="gibbs")
+    assert text == SWEPT[model]
+    assert max(map(len, text.splitlines())) <= 118
+
+
+def without_figures(text):
+    """Leave out the figures of a fitted proposal: they differ in the last digit from machine to machine."""
+    text = re.sub(r"(acceptance|Pareto k|acceptance\n +|Pareto\n +k)(\s+)-?\d\.\d\d", r"\1\g<2>0.00", text)
+    return re.sub(r"with \d+ nodes", "with 000 nodes", text)
 
 
 def test_a_long_list_of_names_stands_on_a_line_of_its_own():

@@ -36,16 +36,16 @@ def test_student_t_against_a_grid():
         logs += stats.t.logpdf(y, nu, mu, sigma)
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
-    tree = student().sample(2000, seed=1)
+    tree = student().sample(2000, seed=1, method="gibbs")
     for name, values in (("mu", mu), ("sigma", sigma), ("nu", nu)):
         assert agrees(tree["posterior"][name].values, weights, values), name
 
 
 def test_mixing_numbers_follow_at_once():
     posterior = student()
-    steps = [s.names[0] for s in posterior._plan.steps]
+    steps = [s.names[0] for s in posterior._choose("gibbs", None).steps]
     assert steps[0] == "nu" and "__mixing" in steps[1]
-    assert "with the mixing numbers integrated out" in posterior.explain()
+    assert "with the mixing numbers integrated out" in posterior.explain(method="gibbs")
 
 
 @pytest.mark.parametrize("prior", [bk.InverseGamma(2, 5), bk.HalfNormal(10)])
@@ -53,7 +53,7 @@ def test_a_laplace_scale_against_a_grid(prior):
     m = bk.Model()
     mu, b = m.latent("mu", bk.Normal(0, 100)), m.latent("b", prior)
     m.observed("y", bk.Laplace(mu, b), dims="obs")
-    tree = m.condition({"y": Y}).sample(2000, seed=1)
+    tree = m.condition({"y": Y}).sample(2000, seed=1, method="gibbs")
     grid_mu, log_b = np.meshgrid(np.linspace(22, 32, 401), np.linspace(np.log(2), np.log(12), 301), indexing="ij")
     grid_b = np.exp(log_b)
     logs = stats.norm.logpdf(grid_mu, 0, 100) + prior.log_prob(grid_b.ravel()).values.reshape(grid_b.shape) + log_b

@@ -5,6 +5,7 @@ import pytest
 
 import bayeskit as bk
 from bayeskit.errors import ImproperError, RefusedError
+from bayeskit.inference.block import GaussianBlock
 
 
 def groups(prior, mean, count, by="sigma"):
@@ -28,8 +29,9 @@ def groups(prior, mean, count, by="sigma"):
     ],
 )
 def test_improper(prior, mean, count, by):
-    with pytest.raises(ImproperError, match="The posterior of 'tau', the scale of 'theta', is improper"):
-        groups(prior, mean, count, by).explain()
+    for method in ("auto", "collapsed", "gibbs"):
+        with pytest.raises(ImproperError, match="The posterior of 'tau', the scale of 'theta', is improper"):
+            groups(prior, mean, count, by).explain(method=method)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +46,17 @@ def test_improper(prior, mean, count, by):
     ],
 )
 def test_proper(prior, mean, count, by):
-    assert "gibbs" in groups(prior, mean, count, by).explain()
+    posterior = groups(prior, mean, count, by)
+    assert "collapsed" in posterior.explain()
+    assert "gibbs" in posterior.explain(method="gibbs")
 
 
 def test_a_sweep_that_breaks_down_says_so(monkeypatch):
     posterior = groups(bk.HalfNormal(1), bk.Normal(0, 5), 4)
-    (step,) = posterior._plan.steps
 
     def fail(*args):
         raise np.linalg.LinAlgError("Matrix is not positive definite")
 
-    monkeypatch.setattr(step.block, "draw", fail)
+    monkeypatch.setattr(GaussianBlock, "draw", fail)
     with pytest.raises(RefusedError, match="The sweep broke down at 'mu', 'theta', 'tau': a matrix lost its digits"):
-        posterior.sample(10, tune=10, seed=1)
+        posterior.sample(10, tune=10, seed=1, method="gibbs")

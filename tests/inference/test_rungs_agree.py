@@ -183,8 +183,9 @@ def some(names, quick):
 @pytest.mark.parametrize("name", some(SCALES, ["half-Cauchy", "exponential"]))
 def test_a_scale_integrated_out_sliced_and_walked(name):
     posterior = hierarchy(SCALES[name])
-    assert "integrated out" in posterior.explain()
-    integrated = draws_of(posterior, 1)
+    assert "integrated out" in posterior.explain(method="gibbs")
+    integrated = draws_of(posterior, 1, method="gibbs")
+    assert_agree(integrated, draws_of(posterior, 4, draws=1500, method="collapsed"))
     assert_agree(integrated, draws_of(posterior, 2, draws=400, steps={"tau": bk.Slice()}))
     assert_agree(integrated, draws_of(posterior, 3, draws=400, method="metropolis"))
 
@@ -196,7 +197,7 @@ CONJUGATE = ["half-Cauchy", "half-t", "half-normal", "uniform"]
 def test_a_scale_by_its_conjugate_step(name):
     posterior = hierarchy(SCALES[name])
     conjugate = draws_of(posterior, 4, draws=600, steps={"tau": bk.Conjugate()})
-    assert_agree(draws_of(posterior, 1), conjugate)
+    assert_agree(draws_of(posterior, 1, method="gibbs"), conjugate)
 
 
 def test_many_groups_draw_their_scale_given_the_block():
@@ -206,7 +207,9 @@ def test_many_groups_draw_their_scale_given_the_block():
     m.observed("y", bk.Normal(theta, 0.3), dims="g")
     posterior = m.condition({"y": np.random.default_rng(2).normal(0, 1, 60)})
     names = ["mu", "tau"]
-    assert_agree(draws_of(posterior, 1, names), draws_of(posterior, 2, names, steps={"tau": bk.Slice()}))
+    gibbs = draws_of(posterior, 1, names, method="gibbs")
+    assert_agree(gibbs, draws_of(posterior, 2, names, steps={"tau": bk.Slice()}))
+    assert_agree(gibbs, draws_of(posterior, 3, names, draws=1500, method="collapsed"))
 
 
 # ---- mixtures of normals --------------------------------------------------------------------------------------------
@@ -231,8 +234,10 @@ AUGMENTED = {
 @pytest.mark.parametrize("name", some(AUGMENTED, ["Student-t", "Laplace"]))
 def test_scale_mixtures_against_the_density_itself(name):
     posterior = outliers(*AUGMENTED[name])
-    assert "as a scale mixture of normals" in posterior.explain()
-    assert_agree(draws_of(posterior, 1, draws=400), draws_of(posterior, 2, method="metropolis"))
+    assert "as a scale mixture of normals" in posterior.explain(method="gibbs")
+    gibbs = draws_of(posterior, 1, draws=400, method="gibbs")
+    assert_agree(gibbs, draws_of(posterior, 2, method="metropolis"))
+    assert_agree(gibbs, draws_of(posterior, 3, draws=1500, method="collapsed"))
 
 
 def test_unknown_degrees_of_freedom():
@@ -240,7 +245,9 @@ def test_unknown_degrees_of_freedom():
     mu, nu = m.latent("mu", bk.Normal(0, 3)), m.latent("nu", bk.Gamma(4, 1))
     m.observed("y", bk.StudentT(nu, mu, 0.7), dims="obs")
     posterior = m.condition({"y": [*Y, 9.0]})
-    assert_agree(draws_of(posterior, 1, draws=600), draws_of(posterior, 2, method="metropolis"))
+    gibbs = draws_of(posterior, 1, draws=600, method="gibbs")
+    assert_agree(gibbs, draws_of(posterior, 2, method="metropolis"))
+    assert_agree(gibbs, draws_of(posterior, 3, draws=1500, method="collapsed"))
 
 
 @pytest.mark.slow
@@ -250,7 +257,9 @@ def test_student_t_priors_of_effects():
     theta = m.latent("theta", bk.StudentT(4, 0, tau), dims="g")
     m.observed("y", bk.Normal(theta, 0.7), dims="g")
     posterior = m.condition({"y": [1.5, -0.5, 0.2, 5.0]})
-    assert_agree(draws_of(posterior, 1, draws=600), draws_of(posterior, 2, draws=400, method="metropolis"))
+    gibbs = draws_of(posterior, 1, draws=600, method="gibbs")
+    assert_agree(gibbs, draws_of(posterior, 2, draws=400, method="metropolis"))
+    assert_agree(gibbs, draws_of(posterior, 3, draws=1500, method="collapsed"))
 
 
 # ---- finite mixtures ------------------------------------------------------------------------------------------------
@@ -316,7 +325,9 @@ def test_missing_predictors_with_children():
     x = m.observed("x", bk.Normal(0.5, 1), dims="obs")
     m.observed("y", bk.Normal(b * x, 0.6), dims="obs")
     posterior = m.condition({"x": [1.0, -0.5, np.nan, 2.0, np.nan], "y": [1.2, -0.3, 0.8, 2.5, 1.5]})
-    assert_agree(draws_of(posterior, 1, draws=600), draws_of(posterior, 2, draws=400, method="metropolis"))
+    gibbs = draws_of(posterior, 1, draws=600, method="gibbs")
+    assert_agree(gibbs, draws_of(posterior, 2, draws=400, method="metropolis"))
+    assert_agree(gibbs, draws_of(posterior, 3, draws=1500, method="collapsed"))
 
 
 def test_missing_counts():
@@ -365,8 +376,9 @@ def test_wishart_effects():
     m.observed("y", bk.Normal(effect, 0.5), dims=("g", "d"))
     posterior = m.condition({"y": ROWS[:4]})
     names = ["T", "mu"]
-    gibbs = draws_of(posterior, 1, names, draws=600)
+    gibbs = draws_of(posterior, 1, names, draws=600, method="gibbs")
     assert_agree(gibbs, draws_of(posterior, 2, names, draws=600, method="metropolis"))
+    assert_agree(gibbs, draws_of(posterior, 3, names, draws=1500, method="collapsed"))
 
 
 def test_hierarchical_logistic():
@@ -375,8 +387,9 @@ def test_hierarchical_logistic():
     a = m.latent("a", bk.Normal(mu, tau), dims="g")
     m.observed("y", bk.Binomial(6, logit=a), dims="g")
     posterior = m.condition({"y": [1, 3, 5, 4]})
-    gibbs = draws_of(posterior, 1, draws=600)
+    gibbs = draws_of(posterior, 1, draws=600, method="gibbs")
     assert_agree(gibbs, draws_of(posterior, 2, draws=400, method="metropolis"))
+    assert_agree(gibbs, draws_of(posterior, 3, draws=1500, method="collapsed"))
 
 
 def test_products_of_two_normals():
@@ -384,7 +397,9 @@ def test_products_of_two_normals():
     a, b = m.latent("a", bk.Normal(1, 0.5)), m.latent("b", bk.Normal(1, 0.5))
     m.observed("y", bk.Normal(a * b, 0.5), dims="obs")
     posterior = m.condition({"y": [1.5, 2.0]})
-    assert_agree(draws_of(posterior, 1, draws=600), draws_of(posterior, 2, method="metropolis"))
+    gibbs = draws_of(posterior, 1, draws=600, method="gibbs")
+    assert_agree(gibbs, draws_of(posterior, 2, method="metropolis"))
+    assert_agree(gibbs, draws_of(posterior, 3, draws=1500, method="collapsed"))
 
 
 # ---- the density alone ----------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def logistic():
 
 
 MODELS = {f.__name__: f for f in (shares, schools, logistic)}
-METHODS = {"shares": "exact", "schools": "gibbs", "logistic": "metropolis"}
+METHODS = {"shares": "exact", "schools": "collapsed", "logistic": "collapsed"}
 
 
 @pytest.fixture(scope="module")

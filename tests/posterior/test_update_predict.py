@@ -310,7 +310,7 @@ def test_latents_may_be_known():
 # ---- runs -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["auto", "gibbs", "metropolis"])
+@pytest.mark.parametrize("method", ["auto", "collapsed", "gibbs", "metropolis"])
 def test_the_same_seed_gives_the_same_draws(method):
     posterior = hierarchy().condition({"group": ["u", "v", "v"], "y": [1.0, 2.0, 3.0]})
     one, two, other = (posterior.sample(8, tune=8, seed=s, method=method) for s in (1, 1, 2))
@@ -319,7 +319,7 @@ def test_the_same_seed_gives_the_same_draws(method):
     assert one.attrs["seed"] == two.attrs["seed"] == "1"
 
 
-@pytest.mark.parametrize("method", ["auto", "gibbs", "metropolis"])
+@pytest.mark.parametrize("method", ["auto", "collapsed", "gibbs", "metropolis"])
 @pytest.mark.parametrize(("chains", "draws", "tune"), [(1, 1, 0), (1, 3, 2), (2, 1, 1), (3, 2, 0)])
 def test_short_runs(method, chains, draws, tune):
     for posterior in (
@@ -354,7 +354,7 @@ def test_an_interrupted_run_returns_its_draws(monkeypatch):
 
     monkeypatch.setattr(GaussianStep, "update", interrupted)
     with pytest.warns(SamplingWarning, match="interrupted after 7 of 100 draws"):
-        tree = posterior.sample(100, tune=20, seed=1, include="log_likelihood")
+        tree = posterior.sample(100, tune=20, seed=1, include="log_likelihood", method="gibbs")
     assert tree["posterior"].sizes["draw"] == 7
     assert tree["log_likelihood"]["y"].shape[:2] == (4, 7)
 
@@ -368,7 +368,7 @@ def test_an_interrupt_while_tuning_is_one(monkeypatch):
     posterior = hierarchy().condition({"group": ["u", "v"], "y": [1.0, 2.0]})
     monkeypatch.setattr(GaussianStep, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        posterior.sample(100, tune=20, seed=1)
+        posterior.sample(100, tune=20, seed=1, method="gibbs")
 
 
 # ---- groups and summaries -------------------------------------------------------------------------------------------
@@ -399,17 +399,20 @@ def test_groups_of_streamed_data_add_up_too():
 def test_a_summary_of_both_kinds():
     m = bk.Model()
     p, mu, s = m.latent("p", bk.Beta(1, 1)), m.latent("mu", bk.Normal(0, 1)), m.latent("s", bk.HalfNormal(1))
+    trials = m.latent("trials", bk.Poisson(5))
     m.derived("odds", p / (1 - p))
     m.observed("k", bk.Binomial(10, p))
     m.observed("y", bk.Normal(mu, s), dims="obs")
-    posterior = m.condition({"k": 3, "y": [1.0, 2.0]})
+    m.observed("heads", bk.Binomial(trials, 0.5))
+    posterior = m.condition({"k": 3, "y": [1.0, 2.0], "heads": 2})
     tree = posterior.sample(200, seed=1)
     table = posterior.summary(tree)
-    assert list(table.index) == ["p", "mu", "s", "odds"]
+    assert list(table.index) == ["p", "mu", "s", "trials", "odds"]
     np.testing.assert_allclose(table.loc["p", "mean"], 4 / 12)
-    assert table.loc["p", "mcse_mean"] == 0.0
+    np.testing.assert_allclose(table.loc["mu", "mean"], posterior["mu"].mean())
+    assert table.loc["p", "mcse_mean"] == table.loc["s", "mcse_mean"] == 0.0
     assert np.isnan(table.loc["p", "r_hat"])
-    assert table.loc["mu", "ess_bulk"] > 10
+    assert table.loc["trials", "ess_bulk"] > 10
     exact = shares().condition({"n": [4, 5], "y": [1, 2]}).summary(prob=0.5)
     assert list(exact.columns) == ["mean", "sd", "eti50_lb", "eti50_ub"]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from bayeskit.inference.conjugacy import Refusal
 from bayeskit.model.problem import Factor
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
@@ -28,13 +32,27 @@ class Piece(Protocol):
         Numbers held for every entry of the batch by ``log_marginal``: chunks are made by it.
     """
 
-    names: tuple[str, ...]
-    factors: tuple[Factor, ...]
-    reason: str
-    cost: int
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the latents it integrates."""
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Return what it integrates."""
+
+    @property
+    def reason(self) -> str:
+        """Return why it can be integrated."""
+
+    @property
+    def cost(self) -> int:
+        """Return how many numbers an entry of the batch takes."""
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
+
+    def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution | Refusal:
+        """Return the distribution of a latent given the rest, batch first in its parameters, or why it has none."""
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""

@@ -6,8 +6,9 @@ which every cell of every child touches one element. All elements at all core po
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -107,6 +108,10 @@ class PlateIntegral:
         self._highest = max(self._highest, highest)
         matter = errors[log_marginals > self._highest - _NEGLIGIBLE]
         self.error = max(self.error, float(matter.max(initial=0.0)))
+
+    def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Refusal:
+        """Refuse: it has no closed form."""
+        return Refusal("it is integrated by quadrature given the core")
 
     def _given(self, env: Environment) -> tuple[dict[str, Array], int, int]:
         """Return what its factors depend on, the size of its batch, and that of the whole batch."""

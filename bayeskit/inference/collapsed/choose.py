@@ -1,0 +1,60 @@
+"""Which way a component's core is sampled, or why it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bayeskit.inference.collapsed.component import CollapsedComponent
+from bayeskit.inference.collapsed.lines import line_core
+from bayeskit.inference.collapsed.points import bulk_core
+from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.elimination.density import CollapsedDensity
+from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminate
+from bayeskit.inference.elimination.gaussian import GaussianPiece
+from bayeskit.inference.propriety import check_scale
+from bayeskit.inference.steps.scales import BlockScale, block_scale
+from bayeskit.model.problem import Problem
+
+MOST_CONCAVE = 60  # numbers of a core that is a log-concave regression: its density is near normal
+
+
+def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComponent | Refusal:
+    """Return connected latents with all integrated out but a small core, or why that cannot be.
+
+    Parameters
+    ----------
+    problem : Problem
+        The bound model, without what is drawn forward.
+    names : sequence of str
+        Latents that are connected with each other and with no other.
+    """
+    found = eliminate(problem, names)
+    if isinstance(found, Refusal):
+        return found
+    _check_scales(problem, found)
+    if not found.core:
+        return Refusal("nothing is left to sample")
+    if found.size == 1:
+        return line_core(problem, found)
+    if found.size > MOST_CONCAVE:
+        return _too_large(found, MOST_CORE)
+    density = CollapsedDensity(problem, found.core, found.pieces)
+    if found.size > MOST_CORE and density.newton is None:
+        return _too_large(found, MOST_CORE)
+    return bulk_core(problem, density)
+
+
+def _too_large(found: Elimination, most: int) -> Refusal:
+    core = ", ".join(f"'{n}'" for n in found.core)
+    return Refusal(f"the core ({core}) has {found.size} numbers, and proposals in bulk are for {most} at most")
+
+
+def _check_scales(problem: Problem, found: Elimination) -> None:
+    """Refuse improper priors on scales that the data cannot mend: no proposal would tell."""
+    improper = [n for n in found.core if not problem.latents[n].prior.distribution.is_proper]
+    for name in improper:
+        for piece in found.pieces:
+            if isinstance(piece, GaussianPiece):
+                scale = block_scale(problem, name, piece.block)
+                if isinstance(scale, BlockScale):
+                    check_scale(scale, piece.block)

@@ -1,0 +1,94 @@
+"""A core of one number: integrated by quadrature, drawn independently by the inverse cdf.
+
+A plate of independent one-number cores, one for each cell, is one vectorised quadrature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeskit.distributions.transforms import Transform, transform_of
+from bayeskit.errors import ImproperError, RefusedError
+from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
+from bayeskit.inference.collapsed.starts import dispersed_points
+from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.core.line import Line, integrate_line, limits_of
+from bayeskit.inference.elimination.density import CollapsedDensity
+from bayeskit.inference.elimination.eliminate import Elimination
+from bayeskit.model.problem import Problem
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
+
+Array = np.ndarray
+
+
+def line_core(problem: Problem, elimination: Elimination) -> LineCore | Refusal:
+    """Return a core of one number, integrated; or why it cannot be."""
+    density = CollapsedDensity(problem, elimination.core, elimination.pieces)
+    (name,) = density.names
+
+    def log_density(u: Array) -> Array:
+        return density(u.reshape(-1, 1)).reshape(u.shape)
+
+    starts = dispersed_points(problem, density)
+    if not len(starts):
+        return Refusal("no point of positive density was found to start from")
+    start = starts[np.argmax(density(starts))]
+    prior = problem.latents[name].prior
+    transform = transform_of(prior.distribution, *prior.parameter_arrays(problem.env))
+    try:
+        line = integrate_line(log_density, start, name=name, limits=limits_of(transform, 1))
+    except (ImproperError, RefusedError) as error:
+        if isinstance(error, RefusedError) or prior.distribution.is_proper:
+            return Refusal(str(error))  # the tails are too heavy for the rule, not improper
+        raise
+    return LineCore(problem, density, line)
+
+
+class LineCore:
+    """A latent of one number, integrated by quadrature, and what is integrated out given it."""
+
+    def __init__(self, problem: Problem, density: CollapsedDensity, line: Line) -> None:
+        self.problem, self.density, self.line = problem, density, line
+        self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
+        self.names = held_names(problem, self.core, self.pieces)
+        self.unchecked: tuple[str, ...] = ()  # the quadrature has seen the tails
+        self.label = f"core of one number, by quadrature with {len(line.nodes)} nodes (drawn independently)"
+        self.notes = {self.core[0]: self.label, **piece_notes(self.pieces)}
+
+    @property
+    def transform(self) -> Transform:
+        """From the core's own scale to the unconstrained one."""
+        prior = self.problem.latents[self.core[0]].prior
+        return transform_of(prior.distribution, *prior.parameter_arrays(self.problem.env))
+
+    def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
+        """Draw the core by its inverse cdf, and the rest given it: independent draws."""
+        u = self.line.sample(rng, chains * draws)
+        values, jacobian = self.density.scale.unpack(u, self.problem.env)
+        lp = (self.line.log_density(u) + self.line.log_mass)[:, 0] - jacobian
+        drawn, log_density = self.density.draw_pieces(values, rng)
+        return CollapsedDraws(values | drawn, lp + log_density)
+
+    def log_evidence(self) -> tuple[float, float]:
+        """Return the log of the integral, and the error of the rule."""
+        return float(self.line.log_mass.sum()), float(self.line.error.sum())
+
+    def marginal(self, name: str, wrap: Callable[..., Any]) -> Distribution | Refusal:
+        """Return the core's density, or for what is integrated out the mixture over the nodes."""
+        from bayeskit.distributions.mixture import Mixture, over_nodes
+        from bayeskit.distributions.tabulated import Tabulated
+
+        if name in self.core:
+            shape = self.problem.latents[name].shape
+            return Tabulated(self.line.panels, self.transform, wrap(np.arange(self.line.cells).reshape(shape)))
+        values, _ = self.density.scale.unpack(self.line.nodes, self.problem.env)
+        env = {**self.problem.env, **values}
+        piece = next(p for p in self.pieces if name in p.names)
+        with np.errstate(all="ignore"):
+            base = piece.conditional(name, env, over_nodes(wrap))
+        return base if isinstance(base, Refusal) else Mixture(base, self.line.panels)

@@ -1,0 +1,75 @@
+"""A core of a few numbers, sampled by independence Metropolis-Hastings proposed in bulk."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from bayeskit.errors import SamplingWarning
+from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
+from bayeskit.inference.collapsed.starts import dispersed_points
+from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.core.bulk import Prepared, prepare, run
+from bayeskit.inference.elimination.density import CollapsedDensity
+from bayeskit.model.problem import Problem
+
+Array = np.ndarray
+
+
+def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal:
+    """Return a core with its fitted proposal, or why it is too poor to be used."""
+    starts = dispersed_points(problem, density)
+    if not len(starts):
+        return Refusal("no point of positive density was found to start from")
+    prepared = prepare(density, starts, newton=density.newton)
+    if not prepared.ok:
+        return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
+    return BulkCore(problem, density, prepared)
+
+
+class BulkCore:
+    """Latents of which a small core is proposed in bulk, and the rest drawn exactly given it."""
+
+    def __init__(self, problem: Problem, density: CollapsedDensity, prepared: Prepared) -> None:
+        self.problem, self.density, self.prepared = problem, density, prepared
+        self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
+        self.names = held_names(problem, self.core, self.pieces)
+        self.unchecked: tuple[str, ...] = self.core
+        size = prepared.vectors.shape[1]
+        numbers = f"{size} numbers" if size > 1 else "one number"
+        self.label = (
+            f"core of {numbers}, sampled by independence Metropolis-Hastings proposed in bulk; "
+            f"expected acceptance {prepared.acceptance:.2f}, Pareto k {prepared.pareto_k:.2f}"
+        )
+        self.notes = dict.fromkeys(self.core, self.label) | piece_notes(self.pieces)
+
+    def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
+        """Propose the core in bulk, accept or reject chain by chain, and draw the rest given it."""
+        result = run(self.prepared, self.density, rng, chains, draws)
+        u = result.vectors.reshape(chains * draws, -1)
+        values, jacobian = self.density.scale.unpack(u, self.problem.env)
+        lp = result.log_density.reshape(-1) - jacobian
+        drawn, log_density = self.density.draw_pieces(values, rng)
+        judge = result if chains * draws >= len(self.prepared.log_weights) else self.prepared
+        figures = {
+            "acceptance_rate": float(result.accepted.mean()),
+            "pareto_k": float(judge.pareto_k),
+        }
+        if not judge.ok:
+            names = ", ".join(f"'{n}'" for n in self.core)
+            warnings.warn(
+                f"The draws of {names} may be poor: {judge.reason}. Compare with method='gibbs'.",
+                SamplingWarning,
+                stacklevel=2,
+            )
+        return CollapsedDraws(values | drawn, lp + log_density, {"accepted": result.accepted}, figures)
+
+    def log_evidence(self) -> tuple[float, float]:
+        """Return the mean of the proposals' weights, in logs, with its Monte Carlo error."""
+        return float(self.prepared.log_evidence), float(self.prepared.log_evidence_se)
+
+    def marginal(self, name: str, wrap: Any) -> Refusal:
+        """Refuse: the core is known by draws."""
+        return Refusal(f"its core {', '.join(repr(n) for n in self.core)} is sampled")

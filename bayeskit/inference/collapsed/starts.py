@@ -1,0 +1,23 @@
+"""Where the search for modes of a core starts: dispersed over the priors, on the unconstrained scale."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayeskit.inference.elimination.density import CollapsedDensity
+from bayeskit.inference.initial import dispersed
+from bayeskit.model.problem import Problem
+
+Array = np.ndarray
+_SEED = 20261122  # the proposal is part of the plan: it is the same whenever the plan is made
+_EACH = 8  # starts of every kind
+
+
+def dispersed_points(problem: Problem, density: CollapsedDensity) -> Array:
+    """Return points ``(m, d)`` at which the density is positive."""
+    rng = np.random.default_rng(_SEED)
+    with np.errstate(all="ignore"):
+        states = list(dispersed(problem, density.names, rng, _EACH))
+        points = np.concatenate([density.scale.pack({**problem.env, **state}) for state in states])
+    points = points[np.isfinite(points).all(axis=1)]
+    return points[np.isfinite(density(points))]

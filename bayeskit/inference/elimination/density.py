@@ -1,0 +1,118 @@
+"""What elimination leaves: the log density of the core, on the unconstrained scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from bayeskit.inference.core.linear_rows import linear_rows
+from bayeskit.inference.core.newton import Newton, newton_of
+from bayeskit.inference.elimination.pieces import Piece
+from bayeskit.inference.unconstrained import Unconstrained
+from bayeskit.model.problem import Factor, Problem
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+_CHUNK = 4_000_000  # numbers held at once: a few times the cache, for larger chunks are no faster
+
+
+class CollapsedDensity:
+    """The collapsed log density of the latents of a core, for many points at once.
+
+    It is the sum of the core's own factors, the log marginals of the pieces, the terms of ``m.factor`` and
+    ``m.require`` that meet the core, and the log Jacobian of the unconstrained scale.
+    """
+
+    def __init__(self, problem: Problem, names: Sequence[str], pieces: Sequence[Piece]) -> None:
+        self.problem, self.pieces = problem, tuple(pieces)
+        self.scale = Unconstrained(problem, names)
+        self.names = self.scale.names
+        absorbed = {id(f) for p in pieces for f in p.factors}
+        self.own = tuple(f for f in problem.factors_of(names) if id(f) not in absorbed)
+        self.priors = tuple(f for f in self.own if any(problem.latents[n].prior is f for n in self.names))
+        rest = [f for f in self.own if all(f is not p for p in self.priors)]
+        read = [linear_rows(problem, f, self.names) for f in rest]
+        self.regressions = tuple(r for r in read if r is not None)
+        self.rows = tuple(f for f, r in zip(rest, read, strict=True) if r is None)
+        self.has_terms = any(problem.terms_of(n) for n in self.names)
+        sizes = [3 * int(np.prod(f.shape, dtype=int)) for f in (*self.priors, *self.rows)]
+        sizes += [4 * r.size for r in self.regressions]  # which keep to blocks of their own
+        self.cost = max(1, sum(sizes) + sum(p.cost for p in pieces))
+
+    @cached_property
+    def newton(self) -> Newton | None:
+        """Gradient and Hessian at a point, where the core is nothing but log-concave regressions and normal priors."""
+        if self.pieces or not self.regressions:
+            return None
+        return newton_of(self.problem, self.names, self.regressions)
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Every factor it holds, those of its pieces included."""
+        return self.own + tuple(f for p in self.pieces for f in p.factors)
+
+    def __call__(self, u: Array) -> Array:
+        """Return the log density at points ``(n, d)``: ``(n,)``."""
+        return self.with_jacobian(u)[0]
+
+    def with_jacobian(self, u: Array) -> tuple[Array, Array]:
+        """Return the log density at points ``(n, d)``, and the log Jacobian that it contains."""
+        size = max(1, _CHUNK // self.cost)
+        result, jacobian = np.empty(len(u)), np.empty(len(u))
+        with np.errstate(all="ignore"):
+            for start in range(0, len(u), size):
+                part = slice(start, start + size)
+                result[part], jacobian[part] = self._chunk(u[part])
+        return result, jacobian
+
+    def _chunk(self, u: Array) -> tuple[Array, Array]:
+        values, jacobian = self.scale.unpack(u, self.problem.env)
+        total = jacobian + sum(f.total({**self.problem.env, **values}) for f in self.priors)
+        inside = np.isfinite(total) & np.all([_finite(v) for v in values.values()], axis=0)
+        total = np.where(inside, total, -np.inf)
+        if not inside.any():
+            return total, jacobian
+        # Beyond the support of the priors children must not be asked.
+        whole = bool(inside.all())
+        env = {**self.problem.env, **(values if whole else {n: v[inside] for n, v in values.items()})}
+        more = self.below(env)
+        total[inside] += np.where(np.isnan(more), -np.inf, more)
+        return total, jacobian
+
+    def below(self, env: Environment) -> Array:
+        """Return what rows, pieces and terms add at values of the core: ``(batch,)``."""
+        total: Array = np.zeros(len(env[self.names[0]]))
+        for factor in self.rows:
+            total = total + factor.total(env)
+        for regression in self.regressions:
+            total = total + regression.total(env)
+        for piece in self.pieces:
+            total = total + piece.log_marginal(env)
+        if self.has_terms:
+            total = total + self.problem.extra_log_density(env)
+        return total
+
+    def draw_pieces(self, values: Environment, rng: np.random.Generator) -> tuple[dict[str, Array], Array]:
+        """Draw the pieces given values of the core: by name ``(n, *dims)``, and their log density ``(n,)``."""
+        count = len(values[self.names[0]])
+        size = max(1, _CHUNK // self.cost)
+        drawn: dict[str, Array] = {
+            n: np.empty((count, *self.problem.latents[n].shape)) for p in self.pieces for n in p.names
+        }
+        density = np.zeros(count)
+        with np.errstate(all="ignore"):
+            for start in range(0, count, size):
+                part = slice(start, min(start + size, count))
+                env = {**self.problem.env, **{n: v[part] for n, v in values.items()}}
+                for piece in self.pieces:
+                    found, log_density = piece.draw(env, rng, part.stop - start)
+                    density[part] += log_density
+                    for name, value in found.items():
+                        drawn[name][part] = value
+        return drawn, density
+
+
+def _finite(values: Array) -> Array:
+    return np.isfinite(values).reshape(len(values), -1).all(axis=1)

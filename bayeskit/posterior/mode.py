@@ -1,0 +1,153 @@
+"""The mode of a posterior, with its curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeskit.errors import RefusedError
+from bayeskit.inference.collapsed.peak import joint_mode
+from bayeskit.inference.structure import components, forward_latents, without
+from bayeskit.inference.unconstrained import Unconstrained
+from bayeskit.model.problem import Problem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = np.ndarray
+SCALES = ("natural", "unconstrained")
+_MOST_CURVED = 200  # numbers of a Hessian by differences
+_DROP = 1e-3  # by how much the log density falls over the steps of the differences, about
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """The highest point of the joint posterior density.
+
+    Attributes
+    ----------
+    values : Dataset
+        Every latent at the mode, on its own scale whatever the scale of the density. Latents that nothing observed
+        depends on are left out.
+    log_density : float
+        The log of the joint density of latents and data there, on the scale stated.
+    scale : str
+        ``natural``: the density is that of the latents as they were declared. ``unconstrained``: it is that of logs of
+        positive numbers, log odds of shares, and so on; its mode is elsewhere.
+    covariance : DataArray or None
+        The inverse of the negative Hessian on the scale stated, over ``unknown`` and ``unknown_``: the curvature. None
+        where the mode is at the edge of the support, or where there are more than 200 unknowns.
+    """
+
+    values: xr.Dataset
+    log_density: float
+    scale: str
+    covariance: xr.DataArray | None
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{n}={np.array2string(v.values, precision=4)}" for n, v in self.values.items())
+        return f"Mode({numbers}; {self.scale} scale)"
+
+
+def find_mode(problem: Problem, scale: str = "natural") -> Mode:
+    """Return the mode of the joint density of all latents that the data inform."""
+    import xarray as xr
+
+    if scale not in SCALES:
+        raise RefusedError(f"The scale of a mode must be one of {', '.join(SCALES)}. Got {scale!r}.")
+    informed = without(problem, forward_latents(problem))
+    values: dict[str, Array] = {}
+    for names in components(informed, list(informed.latents)):
+        values |= joint_mode(informed, names, natural=scale == "natural")
+    ordered = {n: values[n] for n in informed.latents}
+    target = _Target(informed, natural=scale == "natural")
+    u = target.pack(ordered)
+    height = float(target(u[None])[0])
+    covariance = _covariance(target, u, height)
+    labelled = {n: (e.variable.dims, ordered[n]) for n, e in informed.latents.items()}
+    borne = {d for e in informed.latents.values() for d in e.variable.dims}
+    coords = {d: c for d, c in problem.coords.items() if d in borne}
+    matrix = None
+    if covariance is not None:
+        names = target.labels()
+        matrix = xr.DataArray(covariance, dims=("unknown", "unknown_"), coords={"unknown": names, "unknown_": names})
+    return Mode(xr.Dataset(labelled, coords), height, scale, matrix)
+
+
+class _Target:
+    """The joint log density as a function of one vector: of the latents themselves, or on the unconstrained scale."""
+
+    def __init__(self, problem: Problem, *, natural: bool) -> None:
+        self.problem, self.natural = problem, natural
+        self.scale = Unconstrained(problem, list(problem.latents))
+
+    def pack(self, values: Mapping[str, Array]) -> Array:
+        if self.natural:
+            return np.concatenate([v.ravel() for v in values.values()]) if values else np.zeros(0)
+        return self.scale.pack({**self.problem.env, **{n: v[None] for n, v in values.items()}})[0]
+
+    def __call__(self, u: Array) -> Array:
+        with np.errstate(all="ignore"):
+            if not self.natural:
+                return self.scale.log_density(u, self.problem.env)
+            state, start = {}, 0
+            for name, latent in self.problem.latents.items():
+                state[name] = u[:, start : start + latent.size].reshape(len(u), *latent.shape)
+                start += latent.size
+            value = np.broadcast_to(self.problem.log_joint(state), (len(u),))
+            return np.where(np.isnan(value), -np.inf, value)
+
+    def labels(self) -> list[str]:
+        """Return a name for every number of the vector."""
+        sizes = {n: e.size for n, e in self.problem.latents.items()}
+        if not self.natural:
+            state = {n: np.ones((1, *e.shape)) for n, e in self.problem.latents.items()}
+            sizes = self.scale.sizes({**self.problem.env, **state})
+        return [n if size == 1 else f"{n}[{i}]" for n, size in sizes.items() for i in range(size)]
+
+
+def _covariance(target: _Target, u: Array, height: float) -> Array | None:
+    """Return the inverse of the negative Hessian, by central differences; None at an edge of the support."""
+    d = len(u)
+    if not 0 < d <= _MOST_CURVED or not np.isfinite(u).all():
+        return None
+    steps = _steps(target, u, height)
+    if steps is None:
+        return None
+    arms = np.diag(steps)
+    first, second = np.triu_indices(d, 1)
+    ones = target(np.concatenate([u + arms, u - arms])) - height
+    hessian = np.zeros((d, d))
+    hessian[np.arange(d), np.arange(d)] = ones[:d] + ones[d:]
+    if len(first):
+        plus, minus = arms[first] + arms[second], arms[first] - arms[second]
+        four = target(np.concatenate([u + plus, u - plus, u + minus, u - minus])).reshape(4, -1)
+        hessian[first, second] = hessian[second, first] = 0.25 * (four[0] + four[1] - four[2] - four[3])
+    if not np.isfinite(hessian).all():
+        return None
+    hessian /= np.outer(steps, steps)
+    scale = np.sqrt(np.maximum(-np.diagonal(hessian), 1e-300))
+    try:
+        root = np.linalg.cholesky(-hessian / np.outer(scale, scale))
+    except np.linalg.LinAlgError:
+        return None
+    half = np.linalg.solve(root, np.eye(d)) / scale
+    return np.asarray(half.T @ half)
+
+
+def _steps(target: _Target, u: Array, height: float) -> Array | None:
+    """Return steps along every axis over which the density falls by about ``_DROP``; None where it does not fall."""
+    d = len(u)
+    steps = 1e-3 * np.maximum(np.abs(u), 1e-2)
+    for _ in range(25):
+        arms = np.diag(steps)
+        drop = height - 0.5 * target(np.concatenate([u + arms, u - arms])).reshape(2, d).sum(axis=0)
+        with np.errstate(all="ignore"):
+            factor = np.where(np.isfinite(drop) & (drop > 1e-13), np.sqrt(_DROP / drop), np.where(drop > 0, 0.25, 8.0))
+        if np.all((factor > 0.5) & (factor < 2.0)):
+            return steps
+        steps = steps * np.clip(factor, 0.05, 20.0)
+    return None
