@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 import bayeskit as bk
+from bayeskit.inference.block import GaussianBlock
+from bayeskit.inference.conjugacy import Refusal, match
 from bayeskit.inference.core.linear_rows import linear_rows
+from bayeskit.inference.elementwise import elementwise
 from bayeskit.inference.plan import make_plan
+from bayeskit.inference.steps.scales import block_scale
+from bayeskit.inference.structure import gaussian_latents
 from bayeskit.model import binding, checks
 from bayeskit.model.binding import bind, read
 from bayeskit.posterior.evidence import log_evidence
@@ -300,6 +305,40 @@ def test_the_plan_and_the_evidence_are_the_same(name):
             a, b = (p.component_of(name).marginal(name, wrapper(whole, name)) for p in (before, after))
             np.testing.assert_allclose(a.mean(), b.mean(), rtol=1e-11)
             np.testing.assert_allclose(a.sd(), b.sd(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_conditional_is_the_same(name):
+    whole, reduced, _ = both(name)
+    envs = [{**p.env, **states(whole)} for p in (whole, reduced)]
+    for latent in whole.latents:
+        for read_as in (elementwise, match):
+            one, other = (read_as(p, latent) for p in (whole, reduced))
+            assert type(one) is type(other)
+            if isinstance(one, Refusal):
+                assert str(one) == str(other)
+            elif read_as is elementwise:
+                a, b = (r.log_density(env) for r, env in zip((one, other), envs, strict=True))
+                np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
+            else:
+                for a, b in zip(one.naturals(envs[0]), other.naturals(envs[1]), strict=True):
+                    np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
+                np.testing.assert_allclose(other.log_evidence(envs[1]), one.log_evidence(envs[0]), rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "name", ["normal_block", "normal_plates", "common_scale", "log_normal", "vectors_of_normals", "vectors_in_plates"]
+)
+def test_gaussian_blocks_are_the_same(name):
+    whole, reduced, _ = both(name)
+    names, _ = gaussian_latents(whole, [n for n, latent in whole.latents.items() if latent.missing_from is None])
+    blocks = [GaussianBlock(p, names) for p in (whole, reduced)]
+    state = states(whole)
+    one, other = (b.log_marginal({**b.problem.env, **state}) for b in blocks)
+    np.testing.assert_allclose(other, one, rtol=1e-10)
+    for latent in whole.latents.keys() - set(names):
+        one, other = (block_scale(b.problem, latent, b) for b in blocks)
+        assert getattr(one, "label", str(one)) == getattr(other, "label", str(other))
 
 
 @pytest.mark.parametrize(
