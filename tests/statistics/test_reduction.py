@@ -13,7 +13,7 @@ from bayeskit.inference.elementwise import elementwise
 from bayeskit.inference.plan import make_plan
 from bayeskit.inference.steps.scales import block_scale
 from bayeskit.inference.structure import gaussian_latents
-from bayeskit.model import binding, checks
+from bayeskit.model import checks, values
 from bayeskit.model.binding import bind, read
 from bayeskit.posterior.evidence import log_evidence
 from bayeskit.posterior.labels import wrapper
@@ -398,7 +398,7 @@ def test_an_update_looks_at_its_own_rows_alone(monkeypatch):
     posterior = m.condition(data)
     scanned, framed = [], []
     monkeypatch.setattr(checks, "scan", seen(checks.scan, scanned))
-    monkeypatch.setattr(binding, "scan", seen(binding.scan, scanned))
+    monkeypatch.setattr(values, "scan", seen(values.scan, scanned))
     monkeypatch.setattr(reduction, "Frame", lambda *a: framed.append(a[0]) or Frame(*a))
     posterior = posterior.update({"county": ["a", "c"], "y": [0, 1]})
     assert max(scanned) == 2
