@@ -11,6 +11,7 @@ import numpy as np
 from bayeskit.inference.core.modes import Mode, more_modes
 from bayeskit.inference.core.pareto import MOST_PARETO_K, Verdict, evidence, judged, scaled
 from bayeskit.inference.core.proposal import TMixture, defended, mixture, refitted, scanned
+from bayeskit.inference.core.tails import tailed
 
 Array = np.ndarray
 
@@ -168,7 +169,7 @@ def weighed(target: Target, proposal: TMixture, u: Array) -> tuple[Array, Array]
 def _drawn(target: Target, fit: TMixture, modes: tuple[Mode, ...], rng: np.random.Generator, before: int) -> Pilot:
     """Draw from a fit and judge it; pilots grow from one to the next."""
     n = min(min(200 + 20 * len(modes[0].at), 800) * (before + 1), LARGEST)
-    proposal = defended(fit)
+    proposal = defended(tailed(target, fit) if len(modes[0].at) <= SCANNED else fit)
     u = proposal.sample(rng, n)
     log_target, log_weights = weighed(target, proposal, u)
     verdict = judged(log_weights, SAFE_PARETO_K)
