@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bayeskit.inference.collapsed.cells import cells_core
 from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.collapsed.lines import line_core
 from bayeskit.inference.collapsed.points import bulk_core
@@ -36,6 +37,10 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
         return Refusal("nothing is left to sample")
     if found.size == 1:
         return line_core(problem, found)
+    if len(found.core) == 1:
+        cells = cells_core(problem, found)
+        if not isinstance(cells, Refusal):
+            return cells
     if found.size > MOST_CONCAVE:
         return _too_large(found, MOST_CORE)
     density = CollapsedDensity(problem, found.core, found.pieces)
