@@ -12,6 +12,7 @@ from benchmarks.systems import NEEDS, SYSTEMS
 ENOUGH = 4000  # effective draws
 MARGIN = 1.1  # asked for a little more, since an ESS is an estimate
 MOST_TRIES = 6
+START = 30.0  # seconds that imports and compilation may take: these do not grow with the draws
 REPEATS = ((5.0, 3), (20.0, 2), (math.inf, 1))  # measurements that take up to so many seconds are taken so often
 
 
@@ -35,7 +36,7 @@ class Fresh:
         valid = [t for t in self.tries if t["ess"] >= ENOUGH]
         wanted = math.ceil(self.draws * MARGIN * ENOUGH / max(ess, 1.0))
         if ess < ENOUGH:
-            at_least = total * (wanted + TUNE) / (self.draws + TUNE) / 3  # a third: start and compilation do not grow
+            at_least = (total - START) * (wanted + TUNE) / (self.draws + TUNE)
             self.draws = wanted
             if at_least > self.limit or len(self.tries) >= MOST_TRIES:
                 self.status = "ok" if valid else "over"

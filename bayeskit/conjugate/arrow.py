@@ -177,6 +177,7 @@ def cholesky(matrices: Array) -> Array:
 
 
 _LOST = 1e-7  # a pivot smaller than this, relative to its entry, has lost half its digits
+_MANY = 4  # from so many times their size on, triangles are solved row by row
 _UNROLL = 6  # below this, substitution by vector operations over the batch beats a call per matrix
 
 
@@ -218,12 +219,20 @@ def backward(L: Array, b: Array) -> Array:
 
 
 def _triangular(T: Array, B: Array, *, lower: bool) -> Array:
+    """Solve triangular systems: one call a matrix, or row by row for all of them where they are many."""
     from scipy.linalg.lapack import dtrtrs
 
     shape = np.broadcast_shapes(T.shape[:-2], B.shape[:-2])
     T = np.broadcast_to(T, (*shape, *T.shape[-2:])).reshape(-1, *T.shape[-2:])
     flat = np.broadcast_to(B, (*shape, *B.shape[-2:])).reshape(-1, *B.shape[-2:])
     solved = np.empty(flat.shape)
-    for i in range(len(T)):
-        solved[i] = dtrtrs(T[i], flat[i], lower=lower)[0]
+    k = T.shape[-1]
+    if len(T) <= _MANY * k:
+        for i in range(len(T)):
+            solved[i] = dtrtrs(T[i], flat[i], lower=lower)[0]
+    else:
+        for i in range(k) if lower else reversed(range(k)):
+            done = slice(0, i) if lower else slice(i + 1, k)
+            known = (T[:, i, None, done] @ solved[:, done])[:, 0]
+            np.divide(flat[:, i] - known, T[:, i, i, None], out=solved[:, i])
     return solved.reshape(*shape, *B.shape[-2:])

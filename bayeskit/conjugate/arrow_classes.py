@@ -18,13 +18,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 
+from bayeskit.conjugate.small_matrices import Square, cholesky, inverse_lower, solve_lower, solve_upper, sum_of
+
 Array = np.ndarray
-Square = list[list[Array]]  # entries of small matrices, each an array of its own
 MOST_WIDE = 4  # numbers of a group: their matrices are written out
 _UNROLL = 8  # dense unknowns: their matrices too
+_SEVERAL = 32  # classes: from so many on, they are multiplied kind by kind
 _LOST = 1e-7  # a pivot smaller than this, relative to its entry, has lost half its digits
 _DIGITS = 2.0**46  # mantissas of sums that agree so far are equal
 
@@ -105,7 +108,7 @@ class ArrowClasses:
         return self.classes * kinds * len(self._upper[0])
 
     @cached_property
-    def _table(self) -> tuple[Array, Array, Array]:
+    def _table(self) -> list[tuple[Array, Any, Any]]:
         """Products summed by class, ``(outputs, features)``; which precisions and which matrix entry scale each."""
         k, e = self.width, self.entries
         kinds: list[tuple[int, int]] = []  # rows of the precisions' table, rows of the matrices' table
@@ -126,10 +129,14 @@ class ArrowClasses:
                     kinds.append((0, 2 * k * k + i * k + j))
                     sums.append(self._products(B[:, i], B[:, j], twice=i != j))
         table = np.stack(sums)  # (kinds, C, outputs)
-        used, cls = np.nonzero(np.any(table != 0, axis=-1))
+        shown = np.any(table != 0, axis=-1)
+        if self.classes >= _SEVERAL:  # a matrix product a kind: nothing is gathered
+            whole = np.flatnonzero(shown.any(axis=1))
+            return [(np.ascontiguousarray(table[n].T), *kinds[n]) for n in whole]
+        used, cls = np.nonzero(shown)
         left = np.array([a for a, _ in kinds])[used]
         right = np.array([b for _, b in kinds])[used] * self.classes + cls
-        return np.ascontiguousarray(table[used, cls].T), left, right
+        return [(np.ascontiguousarray(table[used, cls].T), left, right)]
 
     def _products(self, left: Array, right: Array, *, twice: bool) -> Array:
         """Return the products of two vectors of every group, summed by class: upper triangles ``(C, outputs)``."""
@@ -149,8 +156,8 @@ class ArrowClasses:
             A = (self._U @ p).reshape(k, k, c, batch)
             Q = self._prior_weight * q[self._prior_entry] if self.priors is not None else None
             total = [[A[i, j] + Q[i] if Q is not None and i == j else A[i, j] for j in range(k)] for i in range(k)]
-            L = _cholesky(total)
-            root = _inverse_lower(L)
+            L = cholesky(total)
+            root = inverse_lower(L)
             inverse = [
                 [sum_of([root[n][i] * root[n][j] for n in range(max(i, j), k)]) for j in range(k)] for i in range(k)
             ]
@@ -161,11 +168,12 @@ class ArrowClasses:
                 matrices += [
                     sum_of([under[i][n] * A[n, j] for n in range(k)]) for i in range(k) for j in range(k)
                 ]
-            products = [np.ones((1, batch)), p, *(p[i : i + 1] * p[i:] for i in range(self.entries))]
-            table, left, right = self._table
-            features = np.concatenate(products)[left] * np.concatenate(matrices)[right]
+            products = np.concatenate([np.ones((1, batch)), p, *(p[i : i + 1] * p[i:] for i in range(self.entries))])
+            several = matrices if self.classes >= _SEVERAL else np.concatenate(matrices)
             own = self._E @ p
-            S = own + table @ features
+            S = own
+            for table, left, right in self._table:
+                S = S + table @ (products[left] * several[right])
             log_det = sum_of([self.counts @ np.log(L[i][i]) for i in range(k)])
             return self._dense(S, own, 2.0 * log_det, p, root, inverse)
 
@@ -177,7 +185,7 @@ class ArrowClasses:
         full[self._upper[::-1]] = S
         LS = np.zeros((r, r, batch))
         if r <= _UNROLL:
-            lower = _cholesky([[full[i, j] for j in range(r)] for i in range(r)])
+            lower = cholesky([[full[i, j] for j in range(r)] for i in range(r)])
             for i in range(r):
                 for j in range(i + 1):
                     LS[i, j] = lower[i][j]
@@ -254,42 +262,6 @@ def _classes(A: Array, priors: GroupPriors | None) -> tuple[Array, Array, Array]
     return of.reshape(-1), first, counts
 
 
-def sum_of(parts: list[Array]) -> Array:
-    """Return the sum of one array or more."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
-
-
-def _cholesky(M: Square) -> Square:
-    """Lower Cholesky factors, entry by entry; NaN where a matrix is not positive definite."""
-    k = len(M)
-    L: Square = [[] for _ in range(k)]
-    for i in range(k):
-        for j in range(i):
-            below = M[i][j]
-            for n in range(j):
-                below = below - L[i][n] * L[j][n]
-            L[i].append(below / L[j][j])
-        pivot = M[i][i]
-        for n in range(i):
-            pivot = pivot - L[i][n] * L[i][n]
-        L[i].append(np.sqrt(pivot))
-    return L
-
-
-def _inverse_lower(L: Square) -> Square:
-    """Inverses of lower triangles, entry by entry."""
-    k = len(L)
-    X: Square = [[] for _ in range(k)]
-    for i in range(k):
-        for j in range(i):
-            X[i].append(-sum_of([L[i][n] * X[n][j] for n in range(j, i)]) / L[i][i])
-        X[i].append(1.0 / L[i][i])
-    return X
-
-
 def _robust_cholesky(matrices: Array) -> Array:
     """Lower Cholesky factors of ``(b, r, r)``; NaN for those that are not positive definite."""
     try:
@@ -299,22 +271,6 @@ def _robust_cholesky(matrices: Array) -> Array:
             return np.full_like(matrices, np.nan)
         half = len(matrices) // 2
         return np.concatenate([_robust_cholesky(matrices[:half]), _robust_cholesky(matrices[half:])])
-
-
-def solve_lower(L: Array, b: Array) -> Array:
-    """Solve ``L x = b`` for ``L (r, r, b)`` and ``b (r, b)``."""
-    x = np.empty(b.shape)
-    for i in range(len(b)):
-        x[i] = (b[i] - np.einsum("nb,nb->b", L[i, :i], x[:i])) / L[i, i]
-    return x
-
-
-def solve_upper(L: Array, b: Array) -> Array:
-    """Solve ``L' x = b`` for ``L (r, r, b)`` and ``b (r, b)``."""
-    x = np.empty(b.shape)
-    for i in reversed(range(len(b))):
-        x[i] = (b[i] - np.einsum("nb,nb->b", L[i + 1 :, i], x[i + 1 :])) / L[i, i]
-    return x
 
 
 def _spread(values: Array, of: Array) -> Array:

@@ -136,8 +136,8 @@ class Mixture(Distribution):
             part = slice(int(cell[0]), int(cell[-1]) + 1)
 
         def of(array: Array) -> Array:
-            chosen = array if kept is None or len(array) == 1 else array[kept]
-            return chosen if array.shape[1] == 1 else chosen[:, part]
+            chosen = array if array.shape[1] == 1 else array[:, part]  # of few cells, before nodes are left out
+            return chosen if kept is None or len(array) == 1 else chosen[kept]
 
         return of(self._matrix), [of(array) for array in self._arrays]
 

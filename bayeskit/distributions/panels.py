@@ -12,7 +12,7 @@ Outside the panels the log density goes on as it ends: a line, a parabola, or a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -192,12 +192,12 @@ class Panels:
             result[out] = self.edges[0, cell[out]] - self.tail.distance_of(log_p[out], cell[out])
         return result
 
-    def _quantile(self, p: Array, cell: Array) -> Array:
+    def _quantile(self, p: Array, cell: Array, settled: float = 3e-7) -> Array:
         tables, panels = self._tables, len(self.edges) - 1
         panel = _search(tables.below, cell, p)
         row = cell * panels + panel
         rest = p - tables.below.ravel()[cell * (panels + 1) + panel]
-        t = _invert(tables, row, rest)
+        t = _invert(tables, row, rest, settled)
         low, high = self.edges[panel, cell], self.edges[panel + 1, cell]
         u = np.where(t < 0, low + 0.5 * (high - low) * (1.0 + t), high - 0.5 * (high - low) * (1.0 - t))
         out = (p < tables.below.ravel()[cell * (panels + 1)]) & (p > 0)
@@ -207,7 +207,13 @@ class Panels:
 
     def sample(self, rng: np.random.Generator, draws: int) -> Array:
         """Draw independently from every cell: ``(draws, cells)``."""
-        return self.quantile(rng.uniform(2.0**-54, 1.0, (draws, self.cells)), np.arange(self.cells))
+        result = np.empty((draws, self.cells))
+        step = max(2**18 // draws, 1)
+        for start in range(0, self.cells, step):  # some cells at a time, whose tables stay at hand
+            cells = np.arange(start, min(start + step, self.cells))
+            p = rng.uniform(2.0**-54, 1.0, (len(cells), draws))
+            result[:, cells] = _chunked(partial(self._quantile, settled=3e-5), p, cells[:, None]).T
+        return result
 
     def expect(self, values: Array) -> Array:
         """Return the expectation of a function given at the nodes, ``(nodes, cells)``; infinite where its tails say so.
@@ -336,7 +342,7 @@ def _values(both: Array, row: Array, t: Array) -> tuple[Array, Array]:
     return slope, total
 
 
-def _invert(tables: _Tables, row: Array, rest: Array) -> Array:
+def _invert(tables: _Tables, row: Array, rest: Array, settled: float) -> Array:
     """Place in a panel with a probability between it and the panel's start: a Hermite guess, then Newton."""
     knot = _search(tables.steps, row, rest)
     width = ORDER + 2
@@ -362,8 +368,8 @@ def _invert(tables: _Tables, row: Array, rest: Array) -> Array:
         step = np.where(trusted, step, 0.5 * (low + high))
         moved = np.abs(step - t)
         result[live] = step
-        # Newton squares the error: after such a step next to nothing is left to find
-        keep = (moved > 3e-7) & (high - low > 1e-15)
+        # Newton squares the error: what is left after a step is about the square of it
+        keep = (moved > settled) & (high - low > 1e-15)
         if not keep.any():
             break
         live, row, rest, t, low, high = (v[keep] for v in (live, row, rest, step, low, high))

@@ -21,8 +21,8 @@ LOG_2PI = float(np.log(2 * np.pi))
 _MOST_ENTRIES = 24  # noise cells: the products of each two are tabulated
 _MOST_TABLE = 5_000_000  # numbers of that table
 _LOST = 1e-3  # an error of so much in a log density, or so much of it, is as good as none
-_PART = 65_536  # wide unknowns drawn at once
-_CHUNK = 500_000  # numbers of a batch held at once: they stay near the processor
+_PART = 32_768  # wide unknowns drawn at once
+_CHUNK = 200_000  # numbers of a batch held at once: they stay near the processor
 
 
 class BlockClasses:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from bayeskit.model.problem import Factor
-from bayeskit.statistics.design import Design, KnownTerm, Triplets
-from bayeskit.statistics.gram import Layout, Rows, cross_sums
+from bayeskit.statistics.design import Design, KnownTerm
+from bayeskit.statistics.gram import Layout, Rows
 from bayeskit.statistics.laid import LaidRows
 from bayeskit.statistics.precision import Precision
 from bayeskit.statistics.row_sums import Pilot, RowSums, squares, triangle
+from bayeskit.statistics.vector_rows import VectorRows
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
@@ -31,7 +32,7 @@ class BlockFactor:
         How the unknowns are laid out.
     laid : LaidRows or None
         The rows of a factor of numbers; None for vectors, and where the design is not known.
-    vectors : list of Rows
+    vectors : VectorRows or None
         The rows of a factor of vectors, one set per entry of the event (one in all where they are whitened).
     sums : array or None
         ``(cells, size)``, or ``(cells * d * d, size)`` for matrices; None where rows are summed anew.
@@ -42,18 +43,18 @@ class BlockFactor:
     precision: Precision
     layout: Layout
     laid: LaidRows | None = None
-    vectors: list[Rows] = field(default_factory=list)
+    vectors: VectorRows | None = None
     sums: Array | None = None
 
     @property
     def is_known(self) -> bool:
         """Whether its design depends on data alone."""
-        return self.laid is not None or bool(self.vectors)
+        return self.laid is not None or self.vectors is not None
 
     @property
     def entries(self) -> int:
         """How many sets of rows it has: its residuals are summed by pair of them."""
-        return 1 if self.laid is not None else len(self.vectors)
+        return self.vectors.entries if self.vectors is not None else 1
 
     @property
     def weights(self) -> Array:
@@ -68,73 +69,56 @@ class BlockFactor:
     @property
     def every(self) -> int:
         """Every which row a first fit needs; odd, to keep step with few patterns of the rows. All of a prior's."""
-        if self.laid is None or self.laid.rows < 2 * SAMPLE or self.factor.value.variables & self.design.columns.keys():
+        rows = self.precision.plates
+        if not self.is_known or rows < 2 * SAMPLE or self.factor.value.variables & self.design.columns.keys():
             return 1
-        return (self.laid.rows // SAMPLE) | 1
+        return (rows // SAMPLE) | 1
 
     def sum_by_cell(self, pilot: Pilot) -> Array:
         """Return the sums of the rows about a pilot, by noise cell and pair of entries: ``(cells, size)``."""
         p = self.precision
-        if self.laid is not None:
-            return RowSums(self.laid, p.framed_weight, p.framed_cell, p.cells).sums(pilot)
-        rows = self.rows(pilot)
-        pairs = np.asarray([[cross_sums(self.layout, a, b, p.weight, p.cell, p.cells) for b in rows] for a in rows])
-        pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))  # so that each pair gives its own sum of products of residuals
-        return pairs.transpose(2, 0, 1, 3).reshape(-1, self.layout.size)
+        if self.vectors is not None:
+            return self.vectors.sum_by_cell(pilot)
+        return RowSums(self._numbers, p.framed_weight, p.framed_cell, p.cells).sums(pilot)
 
     def sum_all(self, pilot: Pilot, every: int = 1) -> Array:
         """Return the sums of all rows, noise cells not told apart: ``(1, size)``."""
-        p, one = self.precision, np.zeros((1,) * len(self.factor.shape), dtype=np.int64)
-        if self.laid is not None:
-            return RowSums(self.laid, p.framed_weight, one, 1).sums(pilot, every)
-        none = np.zeros_like(p.cell)
-        return np.asarray(sum(cross_sums(self.layout, rows, rows, p.weight, none, 1) for rows in self.rows(pilot)))
+        if self.vectors is not None:
+            return self.vectors.sum_all(pilot, every)
+        return RowSums(self._numbers, self.precision.framed_weight, self._one_cell, 1).sums(pilot, every)
 
     def sum_weighted(self, value: Array, pilot: Pilot) -> Array:
         """Return the sums of the rows at one chain's precisions: for factors too large for a table."""
         p = self.precision
-        if self.laid is not None:
-            one = np.zeros((1,) * len(self.factor.shape), dtype=np.int64)
-            return RowSums(self.laid, p.framed_weight * value[p.framed_cell], one, 1).sums(pilot)
-        rows, none = self.rows(pilot), np.zeros_like(p.cell)
-        if p.kind == "scalar":
-            return cross_sums(self.layout, rows[0], rows[0], p.weight * value[p.cell], none, 1)
-        pairs = [
-            cross_sums(self.layout, a, b, p.weight * value[p.cell, i, j], none, 1)
-            for i, a in enumerate(rows)
-            for j, b in enumerate(rows)
-        ]
-        return np.asarray(sum(pairs))
+        if self.vectors is not None:
+            return self.vectors.sum_weighted(value, pilot)
+        return RowSums(self._numbers, p.framed_weight * value[p.framed_cell], self._one_cell, 1).sums(pilot)
 
     def squares(self, wide: Array, dense: Array) -> Array:
         """Return the sums of squared residuals by noise cell and pair of entries: ``(batch, cells)``."""
         p = self.precision
-        if self.laid is not None:
-            return squares(self.laid, p.framed_weight, p.framed_cell, p.cells, wide, dense)
-        e = [rows.residual(wide, dense) for rows in self.vectors]
-        result = np.empty((len(dense), self.cells))
-        for c in range(len(dense)):
-            pairs = [np.bincount(p.cell, p.weight * a[c] * b[c], p.cells) for a in e for b in e]
-            result[c] = np.stack(pairs, axis=1).ravel()
-        return result
+        if self.vectors is not None:
+            return self.vectors.squares(wide, dense)
+        return squares(self._numbers, p.framed_weight, p.framed_cell, p.cells, wide, dense)
 
     def triangle(self, pilot: Pilot, R: Array) -> Array:
         """Merge the weighted rows into the triangular factor of all dense unknowns and v."""
-        if self.laid is not None:
-            return triangle(self.laid, self.precision.framed_weight, pilot, R)
-        root = np.sqrt(self.weights)[:, None]
-        for rows in self.rows(pilot):
-            R = np.linalg.qr(np.concatenate([R, np.column_stack([rows.D, rows.v]) * root]), mode="r")
-        return R
+        if self.vectors is not None:
+            return self.vectors.triangle(pilot, R)
+        return triangle(self._numbers, self.precision.framed_weight, pilot, R)
 
     def rows(self, pilot: Pilot) -> list[Rows]:
         """Return the rows as dense arrays about a pilot, one set per entry."""
-        if self.laid is not None:
-            return [self.laid.written_out(pilot)]
-        if pilot is None:
-            return self.vectors
-        wide, dense = pilot
-        return [Rows(r.group, r.W, r.D, r.residual(wide[None], dense[None])[0]) for r in self.vectors]
+        return [self._numbers.written_out(pilot)] if self.vectors is None else self.vectors.written_out(pilot)
+
+    @property
+    def _numbers(self) -> LaidRows:
+        assert self.laid is not None
+        return self.laid
+
+    @property
+    def _one_cell(self) -> Array:
+        return np.zeros((1,) * len(self.factor.shape), dtype=np.int64)
 
 
 def read_factor(
@@ -148,45 +132,12 @@ def read_factor(
         p.cell = np.zeros_like(p.weight, dtype=np.int64)
     if terms is None:
         return bf
-    if not factor.event:
-        v = design.framed_offset(env) if design.known_offset else np.zeros((1,) * len(factor.shape))
-        if p.multiplicity is not None:
-            v = np.where(p.multiplicity > 0, v, 0.0)  # what never occurs may be anything
-        bf.laid = LaidRows(design, layout, terms, v)
-        return bf
-    bf.vectors = _vectors(design, design.triplets(env), layout, env)
-    if p.root is not None:
-        bf.vectors = [_whitened(bf.vectors, p.root)]
+    v = design.framed_offset(env) if design.known_offset else np.zeros((1,) * len(design.frame))
+    if p.multiplicity is not None:  # what never occurs may be anything
+        v = np.where(p.multiplicity.reshape(factor.shape + (1,) * len(factor.event)) > 0, v, 0.0)
+    laid = LaidRows(design, layout, terms, v)
+    if factor.event:
+        bf.vectors = VectorRows(laid, p)
+    else:
+        bf.laid = laid
     return bf
-
-
-def _vectors(design: Design, entries: Triplets, layout: Layout, env: Environment) -> list[Rows]:
-    """Lay a known design along the arrow: one set of rows per entry of the event."""
-    n, d = design.shape
-    group_of, place_of = layout.lookup
-    v = design.offset(env)[0].reshape(n, d) if design.known_offset else np.zeros((n, d))
-    column, value = entries.columns[0], entries.values[0]
-    wide = group_of[column] >= 0
-    W, D = np.zeros((n * d, layout.width)), np.zeros((n * d, layout.rest))
-    _add_at(W, entries.rows[wide], place_of[column[wide]], value[wide])
-    _add_at(D, entries.rows[~wide], place_of[column[~wide]], value[~wide])
-    group = np.zeros(n, dtype=np.int64)
-    group[entries.rows[wide] // d] = group_of[column[wide]]
-    return [Rows(group, W[i::d], D[i::d], v[:, i]) for i in range(d)]
-
-
-def _add_at(target: Array, rows: Array, columns: Array, values: Array) -> None:
-    """Add entries to a matrix; entries at one place sum up."""
-    if target.size:
-        flat = rows * target.shape[1] + columns
-        target += np.bincount(flat, values, target.size).reshape(target.shape)
-
-
-def _whitened(rows: list[Rows], root: Array) -> Rows:
-    """Return the entries of vectors as independent rows of unit precision: ``root @ e``."""
-    W, D = (np.stack([getattr(r, a) for r in rows], axis=1) for a in ("W", "D"))  # (n, d, .)
-    v = np.stack([r.v for r in rows], axis=1)
-    W, D = root @ W, root @ D
-    v = (root @ v[..., None])[..., 0]
-    n, d = v.shape
-    return Rows(np.repeat(rows[0].group, d), W.reshape(n * d, W.shape[-1]), D.reshape(n * d, D.shape[-1]), v.ravel())

@@ -1,7 +1,7 @@
 r"""Normal-Wishart and normal-inverse-Wishart: a mean vector and a matrix, both unknown.
 
-With rows :math:`e_i = v_i - c_i \mu` of precision :math:`w_i T` (the prior of :math:`\mu` among them) and
-:math:`\kappa = \sum w_i c_i^2`, :math:`m = \sum w_i c_i v_i / \kappa`:
+With rows :math:`e_i = v_i - c_i \mu` of precision :math:`w_i T` (the prior of :math:`\mu` among them; rows in cells as
+often as they occur) and :math:`\kappa = \sum w_i c_i^2`, :math:`m = \sum w_i c_i v_i / \kappa`:
 
 .. math:: T \mid y \sim \mathrm{Wishart}\bigl(\nu + n - 1,\; R + \textstyle\sum w_i (v_i - c_i m)(v_i - c_i m)'\bigr),
           \qquad \mu \mid T, y \sim N\bigl(m, (\kappa T)^{-1}\bigr).
@@ -61,8 +61,8 @@ def normal_wishart(problem: Problem, gaussian: list[str], matrix: str) -> Normal
 
 def _read_rows(
     problem: Problem, factor: Factor, mean: str, matrix: str, kind: str
-) -> tuple[Array, Array, Array] | Refusal:
-    """Read one factor as rows: v (n, d), c (n,), w (n,)."""
+) -> tuple[Array, Array, Array, Array] | Refusal:
+    """Read one factor as rows: v (n, d), c (n,), w (n,), and how often each occurs (n,)."""
     if factor.distribution.family != "MvNormal":
         return Refusal(f"'{factor.name}' ~ {factor.distribution} does not scale with '{matrix}'", _advice(matrix))
     parameter = "tau" if kind == "Wishart" else "cov"
@@ -93,7 +93,8 @@ def _read_rows(
         return Refusal(f"the scale of '{factor.name}' is not a known multiple of '{matrix}'")
     w = aligner(term.coefficient.dims, factor.plates)(np.asarray(term.coefficient.evaluate(env), float))
     w = np.broadcast_to(w, (1, *factor.shape)).reshape(n)
-    return v, c[0], w if kind == "Wishart" else 1.0 / w
+    occurs = factor.weighed(np.ones((1, *factor.shape))).reshape(n)
+    return v, c[0], w if kind == "Wishart" else 1.0 / w, occurs
 
 
 def _advice(matrix: str) -> str:
@@ -104,12 +105,19 @@ class NormalWishart:
     """A mean vector and its precision or covariance matrix, given data alone."""
 
     def __init__(
-        self, problem: Problem, mean: str, matrix: str, family: WishartFamily, rows: list[tuple[Array, Array, Array]]
+        self,
+        problem: Problem,
+        mean: str,
+        matrix: str,
+        family: WishartFamily,
+        rows: list[tuple[Array, Array, Array, Array]],
     ) -> None:
         self.problem, self.mean_name, self.matrix_name, self.family = problem, mean, matrix, family
         self.names = [mean, matrix]
-        v, c, w = (np.concatenate([r[i] for r in rows]) for i in range(3))
-        self.count, self.d, self.w = len(v), v.shape[1], w
+        v, c, w, occurs = (np.concatenate([r[i] for r in rows]) for i in range(4))
+        self.count, self.d = float(occurs.sum()), v.shape[1]
+        self.log_weights = float(occurs @ np.log(w))
+        w = w * occurs
         self.kappa = float((w * c * c).sum())
         self.m = (w * c) @ v / self.kappa if self.kappa > 0 else np.zeros(self.d)
         e = v - c[:, None] * self.m
@@ -121,7 +129,7 @@ class NormalWishart:
         self.reason = f"normal-{kind}: '{mean}' and '{matrix}' jointly, every row scaled by '{matrix}'"
         if self.kappa <= 0 or not np.all(family.is_proper(self.naturals)):
             raise ImproperError(
-                f"The posterior of '{mean}' and '{matrix}' is improper: {self.count} rows of {self.d} entries do not "
+                f"The posterior of '{mean}' and '{matrix}' is improper: {self.count:g} rows of {self.d} entries do not "
                 "determine them. Give more rows, or proper priors."
             )
 
@@ -158,7 +166,7 @@ class NormalWishart:
         )
         gain = float((self.family.log_normaliser(self.naturals) - self.family.log_normaliser(prior)).sum())
         half = 0.5 * self.d
-        return gain + half * float(np.log(self.w).sum() - (self.count - 1) * np.log(2 * np.pi) - np.log(self.kappa))
+        return gain + half * float(self.log_weights - (self.count - 1) * np.log(2 * np.pi) - np.log(self.kappa))
 
     def log_density(self, values: Mapping[str, Array]) -> Array:
         """Return the joint density over the evidence."""

@@ -48,7 +48,9 @@ def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, 
     raise RefusedError(_no_start(problem, state))
 
 
-def dispersed(problem: Problem, names: Sequence[str], rng: np.random.Generator, count: int) -> Iterator[dict[str, Array]]:
+def dispersed(
+    problem: Problem, names: Sequence[str], rng: np.random.Generator, count: int
+) -> Iterator[dict[str, Array]]:
     """Yield starts of every kind, ``count`` of each, whatever their density."""
     for width in _WIDTHS:
         yield _propose(problem, names, rng, count, width=width, middle=False)
@@ -89,7 +91,12 @@ def _log_joint(problem: Problem, state: Mapping[str, Array]) -> Array:
 
 
 def _propose(
-    problem: Problem, names: Sequence[str], rng: np.random.Generator, chains: int, width: float = 1.0, middle: bool = True
+    problem: Problem,
+    names: Sequence[str],
+    rng: np.random.Generator,
+    chains: int,
+    width: float = 1.0,
+    middle: bool = True,
 ) -> dict[str, Array]:
     state: dict[str, Array] = {}
     for name in names:

@@ -27,9 +27,9 @@ def choose_layout(latents: Sequence[Latent], columns: Mapping[str, int], designs
         return best
     cost = float(total) ** 3
     for dims in _candidates(latents):
-        layout = _lay_out(latents, columns, dims, total)
+        layout = lay_out(latents, columns, dims, total)
         price = layout.groups * layout.width**2 * (layout.width + layout.rest + 1) + float(layout.rest) ** 3
-        if price < cost and _is_sound(dims, latents, designs):
+        if price < cost and is_sound(dims, latents, designs):
             best, cost = layout, price
     return best
 
@@ -49,7 +49,7 @@ def _candidates(latents: Sequence[Latent]) -> Iterator[tuple[str, ...]]:
                 yield candidate
 
 
-def _lay_out(latents: Sequence[Latent], columns: Mapping[str, int], dims: tuple[str, ...], total: int) -> Layout:
+def lay_out(latents: Sequence[Latent], columns: Mapping[str, int], dims: tuple[str, ...], total: int) -> Layout:
     """Return the layout with groups along some dims: latents that bear all of them are wide."""
     blocks = []
     for latent in latents:
@@ -65,7 +65,7 @@ def _lay_out(latents: Sequence[Latent], columns: Mapping[str, int], dims: tuple[
     return Layout(wide, dense)
 
 
-def _is_sound(dims: tuple[str, ...], latents: Sequence[Latent], designs: Sequence[Known]) -> bool:
+def is_sound(dims: tuple[str, ...], latents: Sequence[Latent], designs: Sequence[Known]) -> bool:
     """Whether no row touches two groups along some dims: every term picks the same one, and so do all its parts."""
     wide = {latent.name for latent in latents if set(dims) <= set(latent.variable.dims)}
     for design, terms in designs:

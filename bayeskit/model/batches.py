@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +11,11 @@ from bayeskit.errors import DataError
 from bayeskit.expressions import Constant, Expression, Variable
 from bayeskit.expressions.structure import Index
 from bayeskit.model.labels import Coords, Factorized, encode, keys
+from bayeskit.model.reading import Given, GivenData
 from bayeskit.model.statements import DataColumn, IndexColumn
+
+if TYPE_CHECKING:
+    from bayeskit.model.model import Model
 
 Array = np.ndarray
 
@@ -85,3 +90,19 @@ def merged_column(
             f"Give '{column.name}' with the batch that brings the label."
         )
     return whole.astype(np.int64) if integer else whole
+
+
+def statements(model: Model) -> tuple[int, ...]:
+    """Count the statements of a model: more may be made, none taken back."""
+    return tuple(len(s) for s in (model.columns, model.random, model.derivations, model.terms))
+
+
+def kept_with(model: Model, given: Mapping[str, Given], before: dict[Any, Any] | None) -> dict[Any, Any]:
+    """Return what earlier bindings found out about a batch, if it came after the same batch of the same model."""
+    if not isinstance(given, GivenData) or (before is not None and "id" not in before):
+        return {}
+    kept, after = given.kept, None if before is None else before["id"]
+    if kept.get("model") is not model or kept["statements"] != statements(model) or kept["after"] is not after:
+        kept.clear()
+        kept.update(id=object(), model=model, statements=statements(model), after=after)
+    return kept

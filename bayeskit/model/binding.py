@@ -11,23 +11,16 @@ import numpy as np
 
 from bayeskit.errors import DataError
 from bayeskit.expressions import Constant, Expression, Variable
-from bayeskit.model.batches import Batch, merged_column
-from bayeskit.model.checks import (
-    Scan,
-    check_finite,
-    check_indices,
-    check_numbers,
-    check_parameters,
-    check_support,
-    scan,
-)
+from bayeskit.model.batches import Batch, kept_with, merged_column, statements
+from bayeskit.model.checks import check_indices, check_parameters, check_support
 from bayeskit.model.constants import align_constants
 from bayeskit.model.dims import latent_dims, resolve_labels
-from bayeskit.model.labels import Coords, encode, together
+from bayeskit.model.labels import Coords, together
 from bayeskit.model.missing import Cells, open_cells, split_missing
 from bayeskit.model.problem import Factor, Latent, Observation, Problem
 from bayeskit.model.reading import Given, GivenData, read_data
 from bayeskit.model.statements import DataColumn, IndexColumn, RandomVariable
+from bayeskit.model.values import checked_column, checked_values
 
 if TYPE_CHECKING:
     from bayeskit.model.model import Model
@@ -65,7 +58,7 @@ class Binding:
 
     def __init__(self, model: Model, batches: Sequence[Mapping[str, Given]], *, draw_observed: bool = False) -> None:
         self.model, self.given, self.draw_observed = model, list(batches), draw_observed
-        self.shared, self.statements = latent_dims(model), _statements(model)
+        self.shared, self.statements = latent_dims(model), statements(model)
         self.coords = Coords()
         self.kept: list[dict[Any, Any]] = []
         own: list[Coords] = []
@@ -92,7 +85,7 @@ class Binding:
         more.kept, more.given = list(self.kept), [*self.given, given]
         labels = more._labels(given)
         settled = all(d in self.coords and (d not in self.shared or labels.agree(self.coords, d)) for d in labels)
-        if not settled or self.merged & given.keys() or _statements(self.model) != self.statements:
+        if not settled or self.merged & given.keys() or statements(self.model) != self.statements:
             return Binding(self.model, more.given, draw_observed=self.draw_observed)
         local = Batch(len(self.given), labels, self.coords, self.shared)
         more.batches, more.coords = [*self.batches, local], Coords(self.coords)
@@ -118,7 +111,7 @@ class Binding:
 
     def _labels(self, given: Mapping[str, Given]) -> Coords:
         """Return the labels of the next batch."""
-        kept = _kept(self.model, given, self.kept[-1] if self.kept else None)
+        kept = kept_with(self.model, given, self.kept[-1] if self.kept else None)
         if "labels" not in kept:
             kept["labels"] = resolve_labels(self.model, given, self.coords.among(self.shared) if self.kept else None)
         self.kept.append(kept)
@@ -184,7 +177,7 @@ class Binding:
             return
         kept = self.kept[local.number]
         if ("column", name) not in kept:
-            kept["column", name] = _checked_column(local, column, given[name])
+            kept["column", name] = checked_column(local, column, given[name])
         self._bind_name(local, variable.name, kept["column", name])
 
     def _holds_again(self, local: Batch, variable: Variable) -> bool:
@@ -284,7 +277,7 @@ class Binding:
     def _place_observation(self, local: Batch, statement: RandomVariable, given: Given) -> None:
         kept = self.kept[local.number].setdefault(("observed", statement.name), {})
         if "values" not in kept:
-            kept["values"] = _checked_values(local, statement, given)
+            kept["values"] = checked_values(local, statement, given)
         array, open_, found = kept["values"]
         counts = found.counts if statement.distribution.discrete else None
         values = array if counts is None else counts
@@ -341,54 +334,3 @@ class Binding:
             known = self.env.keys() | self.latents.keys()
             later[name] = tuple(e for e in each if e.variables <= known)
         return later
-
-
-def _statements(model: Model) -> tuple[int, ...]:
-    """Count the statements of a model: more may be made, none taken back."""
-    return tuple(len(s) for s in (model.columns, model.random, model.derivations, model.terms))
-
-
-def _kept(model: Model, given: Mapping[str, Given], before: dict[Any, Any] | None) -> dict[Any, Any]:
-    """Return what earlier bindings found out about a batch, if it came after the same batch of the same model."""
-    if not isinstance(given, GivenData) or (before is not None and "id" not in before):
-        return {}
-    kept, after = given.kept, None if before is None else before["id"]
-    if kept.get("model") is not model or kept["statements"] != _statements(model) or kept["after"] is not after:
-        kept.clear()
-        kept.update(id=object(), model=model, statements=_statements(model), after=after)
-    return kept
-
-
-def _checked_column(local: Batch, column: DataColumn | IndexColumn, given: Given) -> Array:
-    """Return the values of a column: numbers, or codes of its labels."""
-    advice = "Missing numbers need a distribution: declare them with m.observed."
-    if isinstance(column, IndexColumn):
-        given = Given(encode(column.name, given.labels, local.labels[column.into]), given.dims, given.coords)
-        advice = "Unknown labels need a prior: m.observed with bk.Categorical makes them latent."
-    array = check_numbers(column.name, given, column.variable.dims, local)
-    check_finite(column.name, array, scan(array), advice)
-    return array
-
-
-def _checked_values(local: Batch, statement: RandomVariable, given: Given) -> tuple[Array, Array, Scan]:
-    """Return what was observed, where nothing was, and what a look at every value found."""
-    name, discrete = statement.name, statement.distribution.discrete
-    array = check_numbers(name, _as_codes(local, statement, given), statement.dims, local)
-    found = scan(array, discrete=discrete)
-    if found.missing and not statement.observed:
-        check_finite(name, array, found, "A latent is known as a whole or not at all.")
-    check_finite(name, array, found, "Write a missing entry as NaN.", missing_allowed=True)
-    open_ = np.isnan(array) if found.missing else np.zeros(array.shape, dtype=bool)
-    return array if discrete else array.astype(float, copy=False), open_, found
-
-
-def _as_codes(local: Batch, statement: RandomVariable, given: Given) -> Given:
-    """Turn labels of a categorical variable into codes; where its dim has no labels they are codes already."""
-    into = statement.variable.into
-    if into is None or into not in local.labels:
-        return given
-    labels = local.labels[into]
-    by_label = given.values.dtype.kind in "OU"
-    if by_label or (labels.dtype.kind in "biu" and not np.array_equal(labels, np.arange(len(labels)))):
-        return Given(encode(statement.name, given.labels, labels), given.dims, given.coords)
-    return given

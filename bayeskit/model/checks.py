@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,9 +15,9 @@ from bayeskit.expressions.structure import Index
 from bayeskit.model.labels import Coords, keys, must_be_unique
 from bayeskit.model.problem import Factor
 from bayeskit.model.reading import Given
+from bayeskit.model.scanning import CHUNK, Scan, scan
 
 Array = np.ndarray
-_CHUNK = 65_536  # rows looked at at once: they stay in the processor's cache
 _SMALL = 1_000_000  # bytes of an array that is copied
 
 
@@ -74,55 +73,6 @@ def check_numbers(name: str, given: Given, dims: tuple[str, ...], local: Sized) 
     kept = array.view()
     kept.flags.writeable = False
     return kept
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What one pass over an array says of its values.
-
-    Attributes
-    ----------
-    low, high : number
-        The least and the greatest, NaN left out.
-    missing, infinite : bool
-        Whether any is NaN, or infinite.
-    counts : array, optional
-        The values as integers, where they are whole numbers all and were asked for.
-    """
-
-    low: float
-    high: float
-    missing: bool = False
-    infinite: bool = False
-    counts: Array | None = None
-
-
-def scan(array: Array, *, discrete: bool = False) -> Scan:
-    """Look at every value once; with ``discrete``, as whole numbers."""
-    flat = array.reshape(-1)
-    chunks = (flat[i : i + _CHUNK] for i in range(0, flat.size, _CHUNK))
-    if flat.dtype.kind == "i":
-        ends = [(c.min(), c.max()) for c in chunks]
-        return Scan(int(min(e[0] for e in ends)), int(max(e[1] for e in ends)), counts=array)
-    counts = np.empty(flat.size, dtype=np.int64) if discrete else None
-    low, high, missing, start = np.inf, -np.inf, False, 0
-    for chunk in chunks:
-        least, most = chunk.min(), chunk.max()
-        if least != least:
-            missing = True
-            least, most = np.fmin.reduce(chunk), np.fmax.reduce(chunk)
-        low, high = min(low, least), max(high, most)  # NaN, where all is missing, changes nothing
-        if counts is not None:
-            counts = None if missing or max(-low, high) >= 2.0**63 else _whole(chunk, counts, start)
-        start += _CHUNK
-    whole = None if counts is None else counts.reshape(array.shape)
-    return Scan(float(low), float(high), missing, bool(np.isinf([low, high]).any() and high >= low), whole)
-
-
-def _whole(chunk: Array, counts: Array, start: int) -> Array | None:
-    """Fill in a chunk as integers; None where it holds other numbers."""
-    counts[start : start + len(chunk)] = chunk
-    return counts if (counts[start : start + len(chunk)] == chunk).all() else None
 
 
 def check_finite(name: str, array: Array, found: Scan, advice: str, *, missing_allowed: bool = False) -> None:
@@ -195,7 +145,7 @@ def _anywhere(test: Callable[..., Array], arrays: list[Array], plates: int) -> b
 
 def _chunks(arrays: list[Array], plates: int) -> Iterator[list[Array]]:
     length = max((a.shape[1] for a in arrays if a.ndim > 1), default=1) if plates else 1
-    step = max(1, _CHUNK * length // max(1, *(a.size for a in arrays)))
+    step = max(1, CHUNK * length // max(1, *(a.size for a in arrays)))
     for start in range(0, length, step):
         here = slice(start, start + step)
         yield [a[:, here] if plates and a.ndim > 1 and a.shape[1] > 1 else a for a in arrays]

@@ -118,7 +118,8 @@ class Model:
         data : mapping, xarray.Dataset or table
             Values by name: for every ``data`` and ``index`` column, for the ``observed`` (all of them, or none: then
             the prior is returned as a posterior), and for latents that are known. Tables of pandas, polars or
-            pyarrow give columns along the one dim of rows; columns the model does not name are left alone.
+            pyarrow give columns along the one dim of rows; columns the model does not name are left alone. Large arrays
+            are not copied: they must not be changed in place afterwards.
         **kwargs
             Further values by name.
 

@@ -155,7 +155,7 @@ class Observation:
     values: Array
     is_missing: Array
     known: Factor | None = None
-    kept: dict[str, Any] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

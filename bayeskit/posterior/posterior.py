@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -248,15 +248,12 @@ class Posterior:
         prob : float
             Probability of the intervals, which have equal tails.
         """
-        from bayeskit.posterior.summary import merged_summary
+        from bayeskit.posterior.summary import Figures, merged_summary
 
-        exact: dict[str, Distribution] = {}
+        exact: dict[str, Figures] = {}
         for name in [*self._problem.latents, *self._problem.derived]:
             try:
-                marginal = self[name]
-                for figure in (marginal.mean, marginal.sd, partial(marginal.eti, prob)):
-                    figure()
-                exact[name] = marginal
+                exact[name] = Figures(self[name], prob)
             except RefusedError:
                 continue
         names = [*self._problem.latents, *self._problem.derived]

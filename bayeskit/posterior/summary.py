@@ -32,6 +32,26 @@ class Marginal(Protocol):
         """Equal-tailed intervals; the last dim is ``ci_bound``, lower before upper."""
 
 
+class Figures:
+    """The answers of an exact marginal, worked out once; RefusedError where it has one of them in no closed form."""
+
+    def __init__(self, marginal: Marginal, prob: float) -> None:
+        self._mean, self._sd, self._eti, self._prob = marginal.mean(), marginal.sd(), marginal.eti(prob), prob
+
+    def mean(self) -> xr.DataArray:
+        """Means."""
+        return self._mean
+
+    def sd(self) -> xr.DataArray:
+        """Standard deviations."""
+        return self._sd
+
+    def eti(self, prob: float) -> xr.DataArray:
+        """Equal-tailed intervals of the probability they were worked out for."""
+        assert prob == self._prob
+        return self._eti
+
+
 def exact_summary(distributions: Mapping[str, Marginal], prob: float = 0.89) -> pd.DataFrame:
     """Summary of exact marginals: no draws, hence no Monte Carlo error and no diagnostics.
 

@@ -80,7 +80,9 @@ def windows(shape: tuple[int, ...], rows: int, every: int = 1) -> Iterator[Windo
 
 
 class LaidRows:
-    """The rows ``e = v - W x_wide[group] - D x_dense`` of a factor of numbers, its design and offset known.
+    """The rows ``e = v - W x_wide[group] - D x_dense`` of a factor, its design and offset known.
+
+    The frame of the rows is that of its plates, and of the entries of the event for vectors.
 
     Parameters
     ----------
@@ -95,9 +97,10 @@ class LaidRows:
     """
 
     def __init__(self, design: Design, layout: Layout, terms: Sequence[KnownTerm], v: Array) -> None:
-        self.shape = design.factor.shape or (1,)
+        event = tuple(design.sizes[d] for d in design.factor.event)
+        self.shape = (design.factor.shape or (1,)) + event
         self.layout = layout
-        self.v = v.reshape(v.shape or (1,))
+        self.v = v.reshape((1,) * (len(self.shape) - v.ndim) + v.shape)
         self.group: Array | None = None
         self.wide: list[Slab] = []
         self.wide_picks: list[Pick] = []
@@ -227,10 +230,11 @@ class LaidRows:
                 e -= times(value, wide[:, group, p])
         return e
 
-    def written_out(self, pilot: tuple[Array, Array] | None) -> Rows:
-        """Return the rows as dense arrays, v about the pilot."""
-        n, layout = self.rows, self.layout
-        (window,) = windows(self.shape, n)
+    def written_out(self, pilot: tuple[Array, Array] | None, window: Window | None = None) -> Rows:
+        """Return the rows, or some of them, as dense arrays, v about the pilot."""
+        if window is None:
+            (window,) = windows(self.shape, self.rows)
+        n, layout = window.rows, self.layout
         M = self.columns(window, np.empty((len(self.fixed), n)), pilot)
         W, D = np.zeros((n, layout.width)), np.zeros((n, layout.rest))
         each = np.arange(n)

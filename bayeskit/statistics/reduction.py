@@ -16,12 +16,13 @@ import numpy as np
 from bayeskit.expressions import Constant, Expression, Variable
 from bayeskit.model.problem import Factor, Observation, Problem
 from bayeskit.statistics.cells import Frame, distinct_cells, keys_of
+from bayeskit.statistics.moments import Moments, gather
 from bayeskit.statistics.rows import OnCells, alike, columns_of, identity, laid_along, row_dims
-from bayeskit.statistics.summaries import KINDS, Moments
+from bayeskit.statistics.summaries import KINDS
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
-_BY_ROW = {"MvNormal", "StudentT", "Laplace", "MvStudentT"}  # as mixtures of normals, rows have a number each
+_BY_ROW = {"StudentT", "Laplace", "MvStudentT"}  # as mixtures of normals, rows have a number each
 _SMALL = 4096  # rows of a batch that are told apart even where none repeats: those of another may repeat them
 _MOST_COLUMNS = 64  # numbers that make a row
 _VALUE = "value"  # the name of the column that holds the values of rows which are counted
@@ -55,10 +56,14 @@ class Reduction:
             before, old = None, ()
         held: dict[str, list[_Group]] = {} if before is None else before._groups
         self._groups: dict[str, list[_Group]] = {name: list(same) for name, same in held.items()}
+        waiting = () if before is None else before._waiting
+        self._waiting: tuple[Observation, ...] = ()  # rows that do not repeat, but may repeat those of a later batch
         fresh: dict[int, list[_Part]] = {}
-        for observation in bound.observations[len(old) :]:
-            part = _part_of(observation, bound.env)
-            if part is not None:
+        for observation in (*waiting, *bound.observations[len(old) :]):
+            part = _part_of(observation, bound.env, listed=len(bound.batch_coords) > 1)
+            if part is None and len(bound.batch_coords) == 1:
+                self._waiting += (observation,)
+            elif part is not None:
                 same = self._groups.setdefault(observation.name, [])
                 place = next((i for i, g in enumerate(same) if _are_alike(g.first, part, bound.env)), len(same))
                 if place == len(same):
@@ -112,19 +117,25 @@ class _Part:
 
 
 # ---- one batch ------------------------------------------------------------------------------------------------------
-def _part_of(o: Observation, env: Environment) -> _Part | None:
-    """Return a batch of an observation in cells, or None where its rows stay rows."""
+def _part_of(o: Observation, env: Environment, *, listed: bool) -> _Part | None:
+    """Return a batch of an observation in cells, or None where its rows stay rows.
+
+    With ``listed``, a few rows are told apart even where none repeats, for they may repeat those of another batch.
+    """
     factor, family = o.factor, o.factor.distribution
-    if o.known is None or family.family in _BY_ROW or (factor.event and not family.discrete):
+    counted = family.family not in KINDS
+    if o.known is None or family.family in _BY_ROW or (factor.event and counted and not family.discrete):
         return None
     rows = row_dims(factor, env.keys())
     if not rows:
         return None
     found = [c for e in factor.parameters for c in columns_of(e, rows, env.keys())]
     columns = list({identity(c): c for c in found}.values())
-    if "cells" not in o.kept:
-        o.kept["cells"] = _cells(o, rows, columns, env)
-    cells: tuple[list[Array], Moments] | None = o.kept["cells"]
+    cells: tuple[list[Array], Moments] | None = None
+    for always in (True, False) if listed else (False,):
+        if cells is None and ("cells", always) not in o.kept:
+            o.kept["cells", always] = _cells(o, rows, columns, env, always)
+        cells = cells or o.kept["cells", always]
     if cells is None:
         return None
     numbers, moments = cells
@@ -145,9 +156,12 @@ def _part_of(o: Observation, env: Environment) -> _Part | None:
 
 
 def _cells(
-    o: Observation, rows: tuple[str, ...], columns: list[Expression], env: Environment
+    o: Observation, rows: tuple[str, ...], columns: list[Expression], env: Environment, always: bool
 ) -> tuple[list[Array], Moments] | None:
-    """Return the distinct rows of the columns (and of the value, where rows are counted), and their moments."""
+    """Return the distinct rows of the columns (and of the value, where rows are counted), and their moments.
+
+    None where they are not fewer than half the rows; ``always`` returns them of a few rows all the same.
+    """
     factor, partly = o.factor, o.known is not o.factor
     kind = KINDS.get(factor.distribution.family)
     arrays = [laid_along(c, factor.plates, env)[0] for c in columns]
@@ -163,7 +177,8 @@ def _cells(
         return None
     kept = tuple(i for i, p in enumerate(factor.plates) if p not in rows)
     frame = Frame(factor.shape, kept, o.is_missing if partly else None)
-    always = frame.size <= _SMALL and not kept
+    if always and (frame.size > _SMALL or kept):
+        return None
     if kind is None:
         ends = None if factor.event else o.kept.get("ends")
         found = distinct_cells(frame, numbers, ends=ends, always=always)
@@ -174,7 +189,8 @@ def _cells(
         keys = keys_of(frame, numbers, always=always)
         if keys is None:
             return None
-        moments = kind.moments(frame, keys, value)
+        entries = [value[..., i] for i in range(value.shape[-1])] if factor.event else [value]
+        moments = gather(frame, keys, entries, kind.numbers, squared=kind.squared)
         present = np.flatnonzero(moments.count.reshape(-1, keys.size).any(axis=0))
         listed, moments = keys.values(present), moments.among(present)
     left = iter(listed)
@@ -259,11 +275,15 @@ def _factor(part: _Part, label: str, most: int) -> tuple[Factor, dict[str, Array
         value, weight, dims = columns.pop(_VALUE), part.moments.count, (dim, *old.event)
     else:
         points, weights = kind.points(part.moments)
-        if not (np.isfinite(points) | (weights == 0)).all():
+        empty = (weights == 0).reshape(weights.shape + (1,) * len(old.event))
+        if not (np.isfinite(points) | empty).all():
             return None
         rows = np.argwhere(weights.reshape(len(weights), -1, weights.shape[-1]).any(axis=1))
-        value, weight = (np.moveaxis(a[rows[:, 0], ..., rows[:, 1]], 0, -1) for a in (points, weights))
-        value, dims = np.where(weight > 0, value, points[0].flat[0]), plates
+        cell = weights.ndim - 1
+        points = np.moveaxis(np.where(empty, points[0].flat[0], points), cell, 1)[rows[:, 0], rows[:, 1]]
+        value = np.moveaxis(points, 0, cell - 1)
+        weight = np.moveaxis(np.moveaxis(weights, cell, 1)[rows[:, 0], rows[:, 1]], 0, cell - 1)
+        dims = (*plates, *old.event)
         columns = {n: c.take(rows[:, 1], axis=part.dims[n].index(dim)) for n, c in columns.items()}
     if weight.size > most:
         return None

@@ -175,6 +175,31 @@ def binned(key: Array, weighted: Number, bins: int) -> Array:
     return np.bincount(key, weighted, bins)
 
 
+def group_sums(rows: LaidRows, weight: Array, pilot: Array | None) -> tuple[Array, Array, Array]:
+    """Return the sums of rows that touch wide unknowns alone, by group.
+
+    These are A ``(groups, k, k)``, hw ``(groups, k)`` and v'v ``(groups,)``; rows are centred about ``pilot``, which is
+    ``(groups, k)``.
+    """
+    g, k = rows.layout.groups, rows.layout.width
+    A, B, vv = np.zeros((1, g, k, k)), np.zeros((1, g, k, 1)), np.zeros(g)
+    weight = weight if weight.ndim else weight.reshape((1,) * len(rows.shape))
+    assert rows.group is not None
+    none = np.zeros(0)
+    for window in windows(rows.shape, max(WINDOW, 2 * g * (k * k if rows.wide_picks else 1))):
+        out = np.empty((1, window.rows))
+        v = rows.columns(window, out, None if pilot is None else (pilot, none))[0]
+        key, w = window.flat(rows.group), window.number(weight)
+        wide = rows.wide_columns(window)
+        for i, (value, place) in enumerate(wide):
+            weighted = times(w, value)
+            for j, (other, second) in enumerate(wide[i:]):
+                _add_block(A, key, times(weighted, other), place, second, same=j == 0)
+            _add_cross(B, key, times(weighted, v), place, 0)
+        vv += binned(key, times(times(w, v), v), g)
+    return A[0], B[0, ..., 0], vv
+
+
 def squares(rows: LaidRows, weight: Array, cell: Array, cells: int, wide: Array, dense: Array, batch: int = 8) -> Array:
     """Return the weighted sums of squared residuals by noise cell at several unknowns: ``(batch, cells)``."""
     one = (1,) * len(rows.shape)

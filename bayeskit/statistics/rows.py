@@ -110,7 +110,7 @@ class OnCells:
         return Index(self(table.table), indices)
 
     def _column(self, e: Expression, shown: Expression, dim: str = "") -> Variable:
-        """Return the column of a known expression, ``shown`` as it was written (the index of a dim, if one is named)."""
+        """Return the column of a known expression, ``shown`` as it was written (the index of a dim, if it is one)."""
         key = identity(shown), dim
         if key not in self._found:
             here = self._read_here(e)

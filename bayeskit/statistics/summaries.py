@@ -1,4 +1,4 @@
-r"""Sums over rows that are all a likelihood needs, and a few rows that have the same sums.
+r"""Sums over rows that are all a likelihood needs, as a few rows that have the same sums.
 
 Rows of a normal with equal parameters enter their density through count, mean and sum of squares about it. Any rows
 with the same three say the same, for every mean and standard deviation: here three of them, with weights,
@@ -6,73 +6,25 @@ with the same three say the same, for every mean and standard deviation: here th
 .. math:: x_i = \bar y + u_i, \qquad
           w_i = n\, \frac{s^2 + u_j u_k}{(u_i - u_j)(u_i - u_k)}, \qquad s^2 = \frac1n \sum (y - \bar y)^2,
 
-where the :math:`u_i` are about 0 and :math:`\pm s`, and are known exactly. Rows of an exponential come down to one, at
-their mean; those of a gamma to two, at :math:`G e^{\pm t}` with G the geometric and :math:`G \cosh t` the arithmetic
-mean.
-
-Sums are taken about the mean, whose own rounding error is taken out. Source: Chan, Golub and LeVeque (1983), Algorithms
-for computing the sample variance, The American Statistician 37, 242-247 (the corrected two-pass algorithm, merging).
+where the :math:`u_i` are about 0 and :math:`\pm s`, and are known exactly. Vectors of d entries come down to 2 d, at
+:math:`\bar y \pm \sqrt{d \lambda_k} v_k` with the eigenvalues and vectors of their covariance; rows of an exponential
+to one, at their mean; those of a gamma to two, at :math:`G e^{\pm t}` with G the geometric and :math:`G \cosh t` the
+arithmetic mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 
-from bayeskit.statistics.cells import Frame, Keys
+from bayeskit.statistics.moments import Moments, Numbers
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Counts, means and sums of squares about the (first) mean, each ``(*groups, cells)``; no squares where not asked.
-
-    Of rows that are only counted there is nothing but their number.
-    """
-
-    count: Array
-    means: tuple[Array, ...] = ()
-    squares: Array | None = None
-
-    @classmethod
-    def joined(cls, parts: Sequence[Moments]) -> Moments:
-        """Return the cells of all parts, one after another."""
-        squares = [p.squares for p in parts if p.squares is not None]
-        return cls(
-            np.concatenate([p.count for p in parts], axis=-1),
-            tuple(np.concatenate(means, axis=-1) for means in zip(*(p.means for p in parts), strict=True)),
-            np.concatenate(squares, axis=-1) if squares else None,
-        )
-
-    def among(self, cells: Array) -> Moments:
-        """Return the moments of some cells."""
-        squares = None if self.squares is None else self.squares[..., cells]
-        return Moments(self.count[..., cells], tuple(m[..., cells] for m in self.means), squares)
-
-    def regrouped(self, place: Array, size: int) -> Moments:
-        """Return the moments of cells taken together: ``place`` says for each of them where to."""
-        flat = self.count.reshape(-1, len(place))
-        key = np.arange(len(flat))[:, None] * size + place
-
-        def total(values: Array) -> Array:
-            return np.bincount(key.ravel(), values.ravel(), len(flat) * size)
-
-        count = total(flat)
-        some = np.maximum(count, 1.0)
-        means, squares = [total(flat * m.reshape(flat.shape)) / some for m in self.means], None
-        if self.squares is not None:
-            mean = self.means[0].reshape(flat.shape)
-            means[0] = means[0] + total(flat * (mean - means[0][key])) / some
-            squares = total(self.squares.reshape(flat.shape) + flat * (mean - means[0][key]) ** 2)
-        shape = (*self.count.shape[:-1], size)
-        return Moments(
-            count.reshape(shape),
-            tuple(m.reshape(shape) for m in means),
-            None if squares is None else squares.reshape(shape),
-        )
+Change = Callable[[Array], Array]
+_TOO_FAR = 1e5  # spreads that a mean may lie from zero: the rounding of vectors beside it is kept below 1e-10
 
 
 @dataclass(frozen=True)
@@ -82,86 +34,45 @@ class Kind:
     Attributes
     ----------
     numbers : callable
-        From values to the numbers whose means are sufficient.
+        From the entries of values to the numbers whose means are sufficient.
     squared : bool
-        Whether their squares are needed too.
+        Whether their products are needed too.
     points : callable
-        From moments to values and weights of rows that have them: ``(points, *groups, cells)`` each.
+        From moments to rows that have them: values ``(points, *groups, cells, *event)`` and their weights
+        ``(points, *groups, cells)``. A value that is not finite says that there are none.
     """
 
-    numbers: Callable[[Array], tuple[Array, ...]]
+    numbers: Numbers
     squared: bool
     points: Callable[[Moments], tuple[Array, Array]]
 
-    def moments(self, frame: Frame, keys: Keys, value: Array) -> Moments:
-        """Return the moments of the values of the cells of a frame, by group and key."""
-        total = frame.groups * keys.size
-        one = total == 1
-        count = np.zeros(total)
-        sums: list[Array] = []
-        for piece in frame.pieces(1 if one else 4 * total):
-            numbers = self.numbers(frame.flat(frame.cut(value, piece), piece))
-            key = None if one else keys.grouped(piece)
-            count += len(numbers[0]) if key is None else np.bincount(key, minlength=total)
-            found = [_sum(key, x, total) for x in numbers]
-            sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
-        some = np.maximum(count, 1.0)
-        means, squares = [s / some for s in sums], None
-        if self.squared:
-            means[0], squares = self._about(means[0], count, frame, keys, value)
-        shape = (*frame.group_shape, keys.size)
-        return Moments(
-            count.reshape(shape),
-            tuple(m.reshape(shape) for m in means),
-            None if squares is None else squares.reshape(shape),
-        )
 
-    def _about(self, mean: Array, count: Array, frame: Frame, keys: Keys, value: Array) -> tuple[Array, Array]:
-        """Return the mean, corrected, and the sums of squares about it."""
-        total = len(mean)
-        off, squares = np.zeros(total), np.zeros(total)
-        for piece in frame.pieces(1 if total == 1 else 4 * total):
-            (x,) = self.numbers(frame.flat(frame.cut(value, piece), piece))
-            key = None if total == 1 else keys.grouped(piece)
-            e = x - (mean[0] if key is None else mean[key])
-            off += _sum(key, e, total)
-            squares += e @ e if key is None else np.bincount(key, e * e, total)
-        shift = off / np.maximum(count, 1.0)
-        return mean + shift, np.maximum(squares - shift * off, 0.0)
+def _three(there: Change, back: Change) -> Callable[[Moments], tuple[Array, Array]]:
+    """Three values, ``there`` of numbers about the mean; one, where all rows are equal."""
 
-
-def _sum(key: Array | None, values: Array, total: int) -> Array:
-    return np.array([values.sum()]) if key is None else np.bincount(key, values, total)
-
-
-def _three(moments: Moments, there: Callable[[Array], Array], back: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Return three values, ``there`` of numbers about the mean, and their weights; one, where all rows are equal."""
-    mean, count = moments.means[0], moments.count
-    assert moments.squares is not None
-    with np.errstate(all="ignore"):
-        variance = np.where(count > 1, moments.squares / np.maximum(count, 1.0), 0.0)
-        far = np.sqrt(variance) * (1 + 1e-9) + 4 * np.spacing(np.abs(mean))
-        values = there(np.stack([mean, mean - far, mean + far]))
-        u, v, w = back(values) - mean
-        weights = [
-            (variance + v * w) / ((u - v) * (u - w)),
-            (variance + u * w) / ((v - u) * (v - w)),
-            (variance + u * v) / ((w - u) * (w - v)),
-        ]
-    spread = variance > 0
-    alone = np.array([1.0, 0.0, 0.0]).reshape(3, *(1,) * mean.ndim)
-    weight = np.where(spread, np.maximum(weights, 0.0), alone) * count
-    return values, weight
-
-
-def _one(there: Callable[[Array], Array]) -> Callable[[Moments], tuple[Array, Array]]:
     def points(moments: Moments) -> tuple[Array, Array]:
-        return there(moments.means[0])[None], moments.count[None]
+        (mean,), (squares,), count = moments.means, moments.squares, moments.count
+        with np.errstate(all="ignore"):
+            variance = np.where(count > 1, np.maximum(squares, 0.0) / np.maximum(count, 1.0), 0.0)
+            far = np.sqrt(variance) * (1 + 1e-9) + 4 * np.spacing(np.abs(mean))
+            values = there(np.stack([mean, mean - far, mean + far]))
+            u, v, w = back(values) - mean
+            weights = [
+                (variance + v * w) / ((u - v) * (u - w)),
+                (variance + u * w) / ((v - u) * (v - w)),
+                (variance + u * v) / ((w - u) * (w - v)),
+            ]
+        alone = np.array([1.0, 0.0, 0.0]).reshape(3, *(1,) * mean.ndim)
+        return values, np.where(variance > 0, np.maximum(weights, 0.0), alone) * count
 
     return points
 
 
-def _two(there: Callable[[Array], Array]) -> Callable[[Moments], tuple[Array, Array]]:
+def _one(there: Change) -> Callable[[Moments], tuple[Array, Array]]:
+    return lambda moments: (there(moments.means[0])[None], moments.count[None])
+
+
+def _two(there: Change) -> Callable[[Moments], tuple[Array, Array]]:
     def points(moments: Moments) -> tuple[Array, Array]:
         mean, log_mean = moments.means
         with np.errstate(all="ignore"):
@@ -172,13 +83,30 @@ def _two(there: Callable[[Array], Array]) -> Callable[[Moments], tuple[Array, Ar
     return points
 
 
+def _vectors(moments: Moments) -> tuple[Array, Array]:
+    """Two vectors for each eigenvector of the covariance."""
+    d, count = len(moments.means), moments.count
+    mean = np.stack(moments.means, axis=-1)
+    covariance = np.zeros((*count.shape, d, d))
+    for (i, j), squares in zip(combinations_with_replacement(range(d), 2), moments.squares, strict=True):
+        covariance[..., i, j] = covariance[..., j, i] = squares / np.maximum(count, 1.0)
+    size, vector = np.linalg.eigh(covariance)
+    spread = np.sqrt(np.maximum(size, 0.0))
+    step = np.moveaxis(np.sqrt(d) * spread[..., None, :] * vector, -1, 0)
+    values = np.concatenate([mean - step, mean + step])
+    far = np.maximum(np.abs(mean).max(axis=-1), spread[..., -1]) > _TOO_FAR * spread[..., 0]
+    values = np.where((far & (count > 1))[..., None], np.nan, values)
+    return values, np.broadcast_to(count / (2 * d), values.shape[:-1])
+
+
 def _same(x: Array) -> Array:
     return x
 
 
 KINDS: dict[str, Kind] = {
-    "Normal": Kind(lambda y: (y,), True, lambda m: _three(m, _same, _same)),
-    "LogNormal": Kind(lambda y: (np.log(y),), True, lambda m: _three(m, np.exp, np.log)),
+    "Normal": Kind(lambda y: (y,), True, _three(_same, _same)),
+    "LogNormal": Kind(lambda y: (np.log(y),), True, _three(np.exp, np.log)),
+    "MvNormal": Kind(lambda *y: y, True, _vectors),
     "HalfNormal": Kind(lambda y: (y * y,), False, _one(np.sqrt)),
     "Exponential": Kind(lambda y: (y,), False, _one(_same)),
     "Gamma": Kind(lambda y: (y, np.log(y)), False, _two(_same)),

@@ -49,7 +49,9 @@ def jags_data(data):
 
 def jags_draws(draws):
     """From the regressions of each column on those before it to the covariance."""
-    half = np.linalg.inv(np.eye(DIM) - np.tril(np.nan_to_num(draws["phi"]), -1))
+    phi = np.zeros((*draws["tau"].shape, DIM))
+    phi[..., : DIM - 1] = np.nan_to_num(draws["phi"])  # JAGS knows no last column, and nothing above the diagonal
+    half = np.linalg.inv(np.eye(DIM) - np.tril(phi, -1))
     return {"mu": draws["mu"], "Sigma": (half / draws["tau"][..., None, :]) @ half.swapaxes(-1, -2)}
 
 

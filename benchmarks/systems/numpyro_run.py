@@ -34,10 +34,12 @@ def compile_sampler(statements, data, draws, vectorized, x64):
     if x64:
         numpyro.enable_x64()
     import jax
-    from numpyro.infer import MCMC, NUTS
+    from numpyro.infer import MCMC, NUTS, init_to_uniform, init_to_value
 
     options = {"num_chains": CHAINS, "chain_method": "vectorized"} if vectorized else {"num_chains": 1}
-    mcmc = MCMC(NUTS(statements.numpyro), num_warmup=TUNE, num_samples=draws, progress_bar=False, **options)
+    init = getattr(statements, "INIT", None)
+    kernel = NUTS(statements.numpyro, init_strategy=init_to_value(values=init) if init else init_to_uniform)
+    mcmc = MCMC(kernel, num_warmup=TUNE, num_samples=draws, progress_bar=False, **options)
     given = {name: jax.numpy.asarray(values) for name, values in data.items()}
 
     def sample(key):

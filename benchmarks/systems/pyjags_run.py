@@ -11,6 +11,7 @@ from benchmarks.problem import CHAINS, TUNE
 def prepare(problem, data, draws, glm=False):
     statements = problem.statements()
     given = getattr(statements, "jags_data", dict)(data)
+    init = statements.jags_init(data) if hasattr(statements, "jags_init") else None
     finish = getattr(statements, "jags_draws", dict)
     monitored = list(getattr(statements, "JAGS_MONITORED", statements.MONITORED))
 
@@ -21,7 +22,14 @@ def prepare(problem, data, draws, glm=False):
             pyjags.Model(code="model { a ~ dnorm(0, 1) }", chains=1, adapt=0, progress_bar=False)
             pyjags.load_module("glm")
         model = pyjags.Model(
-            code=statements.JAGS, data=given, chains=CHAINS, adapt=TUNE, threads=1, seed=seed, progress_bar=False
+            code=statements.JAGS,
+            data=given,
+            init=init,
+            chains=CHAINS,
+            adapt=TUNE,
+            threads=1,
+            seed=seed,
+            progress_bar=False,
         )
         samples = model.sample(draws, vars=monitored)
         # pyjags: (*dims, draw, chain), with a dim of one for a number

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from bayeskit.conjugate import arrow as arrow_module
 from bayeskit.conjugate.arrow import (
     Arrow,
     Priors,
@@ -88,8 +89,10 @@ def test_draws_have_the_covariance(groups, k, r):
     assert_moments((e[:, :, None] * e[:, None, :])[None], cov)
 
 
+@pytest.mark.parametrize("many", [0, 10**6])
 @pytest.mark.parametrize("k", [1, 2, 3, 9])
-def test_triangles(k):
+def test_triangles(k, many, monkeypatch):
+    monkeypatch.setattr(arrow_module, "_MANY", many)
     rng = np.random.default_rng(k)
     L = np.tril(rng.normal(size=(4, 2, k, k))) + 3 * np.eye(k)
     B, b = rng.normal(size=(4, 2, k, 3)), rng.normal(size=(4, 2, k))

@@ -8,7 +8,7 @@ from scipy.stats import genpareto, kstest, multivariate_t
 from bayeskit.errors import RefusedError
 from bayeskit.inference.core.bulk import Prepared, accepted_at, prepare, run
 from bayeskit.inference.core.modes import find_modes
-from bayeskit.inference.core.pareto import acceptance, effective_fraction, evidence, judged, pareto_k
+from bayeskit.inference.core.pareto import acceptance, evidence, judged, pareto_k
 from bayeskit.inference.core.proposal import (
     TMixture,
     defended,
@@ -111,7 +111,6 @@ def test_the_evidence_has_the_error_of_the_delta_method(rng):
     assert value == pytest.approx(np.log(w.mean()) - 900, rel=1e-12)
     assert error == pytest.approx(w.std(ddof=1) / w.mean() / np.sqrt(200), rel=1e-12)
     assert evidence(np.full(3, -np.inf)) == (-np.inf, np.inf)
-    assert effective_fraction(log_weights) == pytest.approx(w.sum() ** 2 / (w @ w) / 200, rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [-0.4, 0.2, 0.5, 0.9])
@@ -342,7 +341,7 @@ def test_neither_a_far_start_nor_the_units_matter():
 def test_products_of_log_gammas(shapes):
     prepared, drawn = sampled(log_gammas(shapes), np.zeros((1, len(shapes))))
     assert prepared.ok
-    assert prepared.evaluations <= 3000
+    assert prepared.evaluations <= 4500
     assert drawn.acceptance > 0.75
     assert abs(drawn.log_evidence) < 4.5 * drawn.log_evidence_se < 0.1
     for j, shape in enumerate(shapes):
@@ -456,7 +455,7 @@ def test_the_error_of_the_evidence_is_honest():
     """z-scores over 100 seeds are standard normal: their mean and their mean square are within 4.5 standard errors."""
     for target, start in ((gaussian(3), np.zeros((1, 3))), (log_gammas([0.5, 1, 4]), np.zeros((1, 3)))):
         prepared = prepare(target, start)
-        runs = [run(prepared, target, np.random.default_rng([3, s]), 2, 250) for s in range(100)]
+        runs = [run(prepared, target, np.random.default_rng([3, s]), 4, 500) for s in range(100)]  # more than pilots
         z = np.array([r.log_evidence / r.log_evidence_se for r in runs])
         assert abs(z.mean()) < 4.5 / np.sqrt(100)
         assert abs(np.mean(z**2) - 1) < 4.5 * np.sqrt(2 / 100)
@@ -564,9 +563,9 @@ def test_a_core_of_three_log_scales(start):
     drawn = run(prepared, target, np.random.default_rng(0), 4, 1000)
     assert prepared.ok
     assert prepared.acceptance > 0.8
-    assert target.points < 1500 + 4000
-    assert target.calls <= 30
-    grid, p, log_evidence = on_grid(rats, [1.9, -1.5, 1.4], [3.5, 0.1, 2.2], points=90)
+    assert target.points < 2000 + 4000
+    assert target.calls <= 60
+    grid, p, log_evidence = on_grid(rats, [1.9, -9.0, 1.4], [3.5, 0.1, 2.2], points=100)  # a long tail of slopes
     for f in (lambda u: u, lambda u: u**2, np.exp):
         for j in range(3):
             near(batch_means(f(drawn.vectors[:, :, j])), f(grid[:, j]) @ p)
@@ -582,3 +581,21 @@ def test_prepared_holds_what_it_says():
     assert prepared.acceptance == acceptance(prepared.log_weights)
     assert prepared.pareto_k == pareto_k(prepared.log_weights)
     assert (prepared.log_evidence, prepared.log_evidence_se) == evidence(prepared.log_weights)
+
+
+def test_a_log_scale_that_may_be_zero():
+    """A half-normal scale hardly known: its log falls as an exponential, beyond what a t fitted to the body proposes."""
+
+    def target(u):
+        a, sigma = u[:, 0], np.exp(u[:, 1])
+        return -0.5 * (a / 0.2) ** 2 - 0.5 * (sigma / 0.4) ** 4 - 0.5 * sigma**2 + u[:, 1]
+
+    prepared = prepare(target, np.array([[0.0, -1.0]]))
+    assert len(prepared.proposal.weights) > 2
+    drawn = run(prepared, target, np.random.default_rng(1), 4, 4000)
+    runs = np.diff(np.flatnonzero(drawn.accepted.ravel()))
+    assert runs.max() < 40  # without a component for the tail, chains stay for hundreds of draws
+    grid, p, log_evidence = on_grid(target, [-1.5, -14.0], [1.5, 0.5], points=500)
+    near(batch_means(drawn.vectors[:, :, 1]), grid[:, 1] @ p)
+    near(batch_means(drawn.vectors[:, :, 1] < -3), (grid[:, 1] < -3) @ p)
+    assert abs(drawn.log_evidence - log_evidence) < 4.5 * drawn.log_evidence_se

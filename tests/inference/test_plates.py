@@ -13,7 +13,7 @@ import bayeskit as bk
 from bayeskit.errors import ImproperError
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.elementwise import elementwise
-from bayeskit.inference.elimination import cell_quadrature
+from bayeskit.inference.elimination import cell_quadrature, plates
 from bayeskit.inference.elimination.cell_modes import find_modes
 from bayeskit.inference.elimination.general_cells import GeneralPlate
 from bayeskit.inference.elimination.linear_cells import Layout, LinearCells, LogitRows, LogRows, mode_map
@@ -240,6 +240,17 @@ def test_starts_do_not_matter():
     assert together == pytest.approx(alone, abs=1e-7)
 
 
+def test_a_large_plate_goes_in_parts(monkeypatch):
+    problem, core = seeds(), seeds_core(2, seed=1)
+    piece, env = piece_of(problem, "b", CORE), {**problem.env, **core}
+    whole = piece.log_marginal(env)
+    monkeypatch.setattr(plates, "_MOST", 10)
+    assert piece.log_marginal(env) == pytest.approx(whole, abs=1e-9)
+    values, log_density = piece.draw(env, np.random.default_rng(0), 2)
+    joint = sum(f.total({**env, **values}) for f in piece.factors)
+    assert joint == pytest.approx(whole + log_density, abs=2e-6)
+
+
 def test_one_evaluation_of_derivatives_is_mostly_enough(monkeypatch):
     counts = []
     step = LinearCells.derivatives
@@ -400,6 +411,19 @@ def test_another_link_goes_by_any_densities():
     assert piece.log_marginal({**problem.env, **core})[:2] == pytest.approx(exact, abs=1e-6)
 
 
+def test_a_rate_times_an_exponential():
+    """A factor from the core that is not written as an exponential is an offset like any other."""
+    m = bk.Model()
+    rate, sigma = m.latent("rate", bk.Gamma(2, 1)), m.latent("sigma", bk.HalfNormal(1))
+    b = m.latent("b", bk.Normal(0, sigma), dims="g")
+    m.observed("y", bk.Poisson(rate * np.exp(b)), dims="g")
+    problem = m.condition({"y": [0, 4]})._problem
+    core = {"rate": np.array([0.2, 5.0]), "sigma": np.array([0.5, 1.5])}
+    exact = [sum(marginal(poisson, np.log(r), s, y) for y in (0, 4)) for r, s in zip(*core.values(), strict=True)]
+    for piece in two_ways(problem, "b", core):
+        assert piece.log_marginal({**problem.env, **core}) == pytest.approx(exact, abs=1e-7)
+
+
 def test_two_kinds_of_rows_and_two_dims():
     """A site and a year have an intercept of their own, seen in counts and in yes or no."""
     rng = np.random.default_rng(6)
@@ -429,6 +453,32 @@ def test_two_kinds_of_rows_and_two_dims():
         assert piece.log_marginal({**problem.env, **core}) == pytest.approx(exact, abs=1e-6)
         values_, _ = piece.draw({**problem.env, **core}, rng, 2)
         assert values_["b"].shape == (2, 3, 4)
+
+
+def test_rows_that_are_alike():
+    """Rows that were made one cell count as often as they occurred."""
+    rng = np.random.default_rng(18)
+    values = {"g": rng.integers(0, 3, 400), "x": rng.integers(0, 2, 400) * 1.0, "y": rng.integers(0, 2, 400)}
+    m = bk.Model(coords={"group": 3})
+    g, x = m.index("g", dims="obs", into="group"), m.data("x", dims="obs")
+    beta, tau = m.latent("beta", bk.Normal(0, 1)), m.latent("tau", bk.HalfNormal(1))
+    b = m.latent("b", bk.Normal(0, tau), dims="group")
+    m.observed("y", bk.Bernoulli(logit=b[g] + beta * x), dims="obs")
+    problem = m.condition(values)._problem
+    assert problem.factors[-1].shape[0] < 400
+    core = {"beta": np.array([0.5, -2.0]), "tau": np.array([0.4, 1.5])}
+    exact = np.zeros(2)
+    for k in range(2):
+        for j in range(3):
+            some = values["g"] == j
+
+            def log_f(z, k=k, some=some):
+                eta = core["tau"][k] * np.asarray(z)[..., None] + core["beta"][k] * values["x"][some]
+                return bernoulli(values["y"][some], 1, eta).sum(axis=-1) + stats.norm.logpdf(z)
+
+            exact[k] += log_integral(log_f)
+    for piece in two_ways(problem, "b", core):
+        assert piece.log_marginal({**problem.env, **core}) == pytest.approx(exact, abs=1e-6)
 
 
 def test_a_missing_covariate():
@@ -503,6 +553,21 @@ def test_heavy_tails_with_a_second_mode(nu):
             z = edges[:-1, None] + half * (1 + nodes)
             exact += logsumexp(binomial(y, n, z) + stats.t.logpdf(z, nu, mu, sigma), b=half * weights)
         assert found[k] == pytest.approx(exact, abs=2e-6)
+
+
+def test_a_corner_of_the_prior():
+    core = {"mu": np.array([-1.0, 0.4, 2.0]), "sigma": np.array([0.1, 1.0, 8.0])}
+    problem = under(lambda mu, sigma: bk.Laplace(mu, sigma), rows="logit", mu=bk.Normal(0, 9), sigma=bk.HalfNormal(1))
+    exact = np.zeros(3)
+    for k in range(3):
+        mu, sigma = (v[k] for v in core.values())
+        edges = np.concatenate([-np.geomspace(1e-3, 50, 400)[::-1], [0.0], np.geomspace(1e-3, 50, 400)])
+        half = 0.5 * np.diff(edges)[:, None]
+        z = edges[:-1, None] + half * (1 + NODES)
+        for y, n in zip(Y, N, strict=True):
+            exact[k] += logsumexp(binomial(y, n, mu + sigma * z) + stats.laplace.logpdf(z), b=half * WEIGHTS)
+    found = piece_of(problem, "theta", core, fast=False).log_marginal({**problem.env, **core})
+    assert found == pytest.approx(exact, abs=1e-6)
 
 
 def test_a_scalar_latent():
@@ -675,6 +740,55 @@ def test_what_is_refused():
         assert isinstance(refusal, Refusal)
         assert words in str(refusal)
     assert isinstance(plate_integral(problem, "b", ["a", "z"]), PlateIntegral)
+
+
+@pytest.mark.parametrize(
+    ("child", "words"),
+    [
+        (lambda b: bk.Normal(b**2, 1), "mu = b**2"),
+        (lambda b: bk.Normal(np.sin(b), 1), "sin"),
+        (lambda b: bk.Normal(b, np.exp(b)), "mu and sigma"),
+        (lambda b: bk.StudentT(3, b, 1), "parameter mu of StudentT"),
+        (lambda b: bk.Normal(np.exp(b), 1), "mu = exp(b)"),
+    ],
+)
+def test_what_may_have_several_peaks(child, words):
+    m = bk.Model()
+    b = m.latent("b", bk.Normal(0, 1), dims="g")
+    m.observed("y", child(b), dims="g")
+    refusal = plate_integral(m.condition({"y": [0.3, 4.0]})._problem, "b", [])
+    assert isinstance(refusal, Refusal)
+    assert "not known to have one peak" in str(refusal)
+    assert words in str(refusal)
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        lambda b: bk.Normal(0, np.exp(b)),
+        lambda b: bk.Normal(1, tau=np.exp(-b)),
+        lambda b: bk.NegativeBinomial(3 * np.exp(0.5 * b), 2),
+        lambda b: bk.Gamma(2, np.exp(b)),
+        lambda b: bk.Geometric(expit(1 - b)),
+        lambda b: bk.Weibull(2, np.exp(b)),
+    ],
+)
+def test_other_children(child):
+    """Volatilities, rates and the like: the integral and the draws against the same density on a grid."""
+    m = bk.Model()
+    tau = m.latent("tau", bk.HalfNormal(1))
+    b = m.latent("b", bk.Normal(0.2, tau), dims="g")
+    m.observed("y", child(b), dims="g")
+    y = np.array([1.0, 3.0])
+    problem = m.condition({"y": y})._problem
+    core = {"tau": np.array([0.5, 2.0])}
+    piece = piece_of(problem, "b", core, fast=False)
+    z = np.linspace(-12, 12, 4001)
+    child_ = problem.children_of("b")[0]
+    for k, tau in enumerate(core["tau"]):
+        cells = child_.log_prob({**problem.env, "b": np.repeat(0.2 + tau * z[:, None], 2, axis=1)})
+        exact = logsumexp(cells + stats.norm.logpdf(z)[:, None], axis=0).sum() + 2 * np.log(z[1] - z[0])
+        assert piece.log_marginal({**problem.env, **core})[k] == pytest.approx(exact, abs=1e-6)
 
 
 def test_tails_that_do_not_decay():

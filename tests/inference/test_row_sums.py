@@ -8,7 +8,7 @@ import pytest
 import bayeskit as bk
 from bayeskit.inference import block_factors
 from bayeskit.inference.block import GaussianBlock
-from bayeskit.statistics import row_sums
+from bayeskit.statistics import row_sums, vector_rows
 from bayeskit.statistics.gram import cross_sums
 from bayeskit.testing import density_identity, prior_state
 from tests.inference.test_block import MODELS, made, problem_of
@@ -138,3 +138,33 @@ def test_vectors_count_as_often_as_they_occur():
         expected = GaussianBlock(apart, names).log_marginal({**apart.env, **rest})
         np.testing.assert_allclose(found, expected, rtol=1e-10)
         density_identity(merged, names, chains=3, seed=7)
+
+
+@pytest.mark.parametrize("window", [1, 10_000])
+@pytest.mark.parametrize(
+    "name", ["effects, known covariance", "effects, Wishart", "covariance over known numbers", "matrices by group"]
+)
+def test_vectors_are_summed_in_windows(name, window, monkeypatch):
+    monkeypatch.setattr(vector_rows, "_WINDOW", window)
+    m, data, names = made(name)
+    block = GaussianBlock(problem_of(m, data), names)
+    rng = np.random.default_rng(1)
+    pilot = centre(block, rng)
+    seen = 0
+    for bf in block.factors:
+        if bf.vectors is None:
+            continue
+        seen += 1
+        sets, p = bf.rows(pilot), bf.precision
+        pairs = [[cross_sums(block.layout, a, b, p.weight, p.cell, p.cells) for b in sets] for a in sets]
+        pairs = np.asarray(pairs)
+        expected = (0.5 * (pairs + pairs.swapaxes(0, 1))).transpose(2, 0, 1, 3).reshape(-1, block.layout.size)
+        np.testing.assert_allclose(bf.sum_by_cell(pilot), expected, rtol=1e-11, atol=1e-11)
+        diagonal = sum(cross_sums(block.layout, a, a, p.weight, np.zeros_like(p.cell), 1) for a in sets)
+        np.testing.assert_allclose(bf.sum_all(pilot), diagonal, rtol=1e-11, atol=1e-11)
+        wide, dense = block.layout.parts(rng.normal(size=(2, block.total)))
+        e = [rows.residual(wide, dense) for rows in bf.rows(None)]
+        squares = [[np.bincount(p.cell, p.weight * a[1] * b[1], p.cells) for b in e] for a in e]
+        found = bf.squares(wide, dense)[1].reshape(p.cells, len(e), len(e))
+        np.testing.assert_allclose(found, np.transpose(squares, (2, 0, 1)), rtol=1e-11, atol=1e-11)
+    assert seen

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -413,6 +414,29 @@ def test_an_index_out_of_range_in_a_derived_quantity():
 
 
 # ---- speed ------------------------------------------------------------------------------------------------------
+def test_large_arrays_are_not_copied_and_small_ones_are():
+    m = bk.Model()
+    m.observed("y", bk.Normal(m.latent("mu", bk.Normal(0, 1)), 1), dims="obs")
+    for n, shared in ((1000, False), (200_000, True)):
+        y = np.arange(float(n))
+        kept = problem_of(m, {"y": y}).env["y"]
+        assert np.shares_memory(kept, y) == shared
+        assert kept.flags.writeable != shared
+        assert y.flags.writeable
+
+
+def test_labels_that_nobody_asks_for_are_not_made():
+    m = bk.Model()
+    m.observed("y", bk.Normal(m.latent("mu", bk.Normal(0, 1)), 1), dims="obs")
+    y = np.zeros(3_000_000)
+    tracemalloc.start()
+    posterior = m.condition({"y": y})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * y.size + 3e6  # where nothing is missing is marked by a byte a row
+    assert posterior._problem.sizes["obs"] == len(posterior._problem.coords["obs"]) == y.size
+
+
 def test_binding_is_quick():
     """Bounds three times what is asked of an idle machine."""
     m = bk.Model()

@@ -338,13 +338,21 @@ def test_log_prob_of_numbers_arrays_and_draws():
     assert posterior.log_prob({"p": [1.2, 0.5]}) == -np.inf
 
 
-def test_log_prob_is_not_normalised_where_latents_are_sampled():
+def test_log_prob_is_normalised_where_the_evidence_is_known():
     m = bk.Model()
     lam = m.latent("lam", bk.LogNormal(0, 1))
     m.observed("y", bk.Poisson(lam))
-    value = m.condition({"y": 3}).log_prob({"lam": 2.0})
+    posterior = m.condition({"y": 3})
+    value = posterior.log_prob({"lam": 2.0})
+    joint = stats.lognorm(1).logpdf(2) + stats.poisson(2).logpmf(3)
+    assert value.attrs["normalised"] == 1
+    np.testing.assert_allclose(value, joint - posterior.log_evidence())
+    np.testing.assert_allclose(value, posterior["lam"].log_prob(2.0), rtol=1e-8)
+    m.observed("k", bk.Binomial(m.latent("n", bk.Poisson(4)), 0.5))
+    value = m.condition({"y": 3, "k": 2}).log_prob({"lam": 2.0, "n": 4})
     assert value.attrs["normalised"] == 0
-    np.testing.assert_allclose(value, stats.lognorm(1).logpdf(2) + stats.poisson(2).logpmf(3))
+    rest = stats.poisson(4).logpmf(4) + stats.binom(4, 0.5).logpmf(2)
+    np.testing.assert_allclose(value, joint + rest)
 
 
 def test_log_prob_refuses_what_does_not_fit():

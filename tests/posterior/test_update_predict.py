@@ -399,17 +399,20 @@ def test_groups_of_streamed_data_add_up_too():
 def test_a_summary_of_both_kinds():
     m = bk.Model()
     p, mu, s = m.latent("p", bk.Beta(1, 1)), m.latent("mu", bk.Normal(0, 1)), m.latent("s", bk.HalfNormal(1))
+    trials = m.latent("trials", bk.Poisson(5))
     m.derived("odds", p / (1 - p))
     m.observed("k", bk.Binomial(10, p))
     m.observed("y", bk.Normal(mu, s), dims="obs")
-    posterior = m.condition({"k": 3, "y": [1.0, 2.0]})
+    m.observed("heads", bk.Binomial(trials, 0.5))
+    posterior = m.condition({"k": 3, "y": [1.0, 2.0], "heads": 2})
     tree = posterior.sample(200, seed=1)
     table = posterior.summary(tree)
-    assert list(table.index) == ["p", "mu", "s", "odds"]
+    assert list(table.index) == ["p", "mu", "s", "trials", "odds"]
     np.testing.assert_allclose(table.loc["p", "mean"], 4 / 12)
-    assert table.loc["p", "mcse_mean"] == 0.0
+    np.testing.assert_allclose(table.loc["mu", "mean"], posterior["mu"].mean())
+    assert table.loc["p", "mcse_mean"] == table.loc["s", "mcse_mean"] == 0.0
     assert np.isnan(table.loc["p", "r_hat"])
-    assert table.loc["mu", "ess_bulk"] > 10
+    assert table.loc["trials", "ess_bulk"] > 10
     exact = shares().condition({"n": [4, 5], "y": [1, 2]}).summary(prob=0.5)
     assert list(exact.columns) == ["mean", "sd", "eti50_lb", "eti50_ub"]
 

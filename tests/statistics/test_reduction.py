@@ -1,12 +1,19 @@
 """Rows that are alike become one cell with their number, and nothing else changes."""
 
+import time
+
 import numpy as np
 import pytest
 
 import bayeskit as bk
+from bayeskit.inference.block import GaussianBlock
+from bayeskit.inference.conjugacy import Refusal, match
 from bayeskit.inference.core.linear_rows import linear_rows
+from bayeskit.inference.elementwise import elementwise
 from bayeskit.inference.plan import make_plan
-from bayeskit.model import binding, checks
+from bayeskit.inference.steps.scales import block_scale
+from bayeskit.inference.structure import gaussian_latents
+from bayeskit.model import checks, values
 from bayeskit.model.binding import bind, read
 from bayeskit.posterior.evidence import log_evidence
 from bayeskit.posterior.labels import wrapper
@@ -209,6 +216,23 @@ def log_normal(rng):
     return m, {"g": rng.integers(0, 2, N), "y": rng.lognormal(1.0, 2.0, N)}
 
 
+@case(4)
+def vectors_of_normals(rng):
+    m = bk.Model(coords={"v": 2})
+    T = m.latent("T", bk.Wishart(4, [[2.0, 0.5], [0.5, 1.0]]), dims="v")
+    m.observed("y", bk.MvNormal(m.latent("mu", bk.MvNormal(0, tau=0.1 * T), dims="v"), tau=T), dims=("obs", "v"))
+    return m, {"y": rng.normal(3.0, 2.0, (N, 2)) @ [[1.0, 0.3], [0.0, 0.5]]}
+
+
+@case(48)
+def vectors_in_plates(rng):
+    m = bk.Model(coords={"v": 2, "g": 3})
+    x, T = m.data("x", dims="obs"), m.latent("T", bk.Wishart(4, [[2.0, 0.5], [0.5, 1.0]]), dims="v")
+    mu = m.latent("mu", bk.MvNormal(0, [[4.0, 1.0], [1.0, 4.0]]), dims=("g", "v"))
+    m.observed("y", bk.MvNormal(mu * x, tau=T), dims=("g", "obs", "v"))
+    return m, {"x": rng.choice([1.0, -0.5], N), "y": rng.normal(1.0, 2.0, (3, N, 2))}
+
+
 @case(1)
 def exponential(rng):
     m = bk.Model()
@@ -283,6 +307,40 @@ def test_the_plan_and_the_evidence_are_the_same(name):
             np.testing.assert_allclose(a.sd(), b.sd(), rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_every_conditional_is_the_same(name):
+    whole, reduced, _ = both(name)
+    envs = [{**p.env, **states(whole)} for p in (whole, reduced)]
+    for latent in whole.latents:
+        for read_as in (elementwise, match):
+            one, other = (read_as(p, latent) for p in (whole, reduced))
+            assert type(one) is type(other)
+            if isinstance(one, Refusal):
+                assert str(one) == str(other)
+            elif read_as is elementwise:
+                a, b = (r.log_density(env) for r, env in zip((one, other), envs, strict=True))
+                np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
+            else:
+                for a, b in zip(one.naturals(envs[0]), other.naturals(envs[1]), strict=True):
+                    np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
+                np.testing.assert_allclose(other.log_evidence(envs[1]), one.log_evidence(envs[0]), rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "name", ["normal_block", "normal_plates", "common_scale", "log_normal", "vectors_of_normals", "vectors_in_plates"]
+)
+def test_gaussian_blocks_are_the_same(name):
+    whole, reduced, _ = both(name)
+    names, _ = gaussian_latents(whole, [n for n, latent in whole.latents.items() if latent.missing_from is None])
+    blocks = [GaussianBlock(p, names) for p in (whole, reduced)]
+    state = states(whole)
+    one, other = (b.log_marginal({**b.problem.env, **state}) for b in blocks)
+    np.testing.assert_allclose(other, one, rtol=1e-10)
+    for latent in whole.latents.keys() - set(names):
+        one, other = (block_scale(b.problem, latent, b) for b in blocks)
+        assert getattr(one, "label", str(one)) == getattr(other, "label", str(other))
+
+
 @pytest.mark.parametrize(
     "name", ["two_indices", "columns_of_floats", "design_matrix", "log_linear", "softmax", "probit"]
 )
@@ -340,7 +398,7 @@ def test_an_update_looks_at_its_own_rows_alone(monkeypatch):
     posterior = m.condition(data)
     scanned, framed = [], []
     monkeypatch.setattr(checks, "scan", seen(checks.scan, scanned))
-    monkeypatch.setattr(binding, "scan", seen(binding.scan, scanned))
+    monkeypatch.setattr(values, "scan", seen(values.scan, scanned))
     monkeypatch.setattr(reduction, "Frame", lambda *a: framed.append(a[0]) or Frame(*a))
     posterior = posterior.update({"county": ["a", "c"], "y": [0, 1]})
     assert max(scanned) == 2
@@ -397,3 +455,38 @@ def test_sums_keep_their_digits_far_from_zero():
     assert posterior._problem.factors[-1].weight is not None
     rate = 1 + 0.5 * (1e5 / 64 + 0.0625**2 * 1e5 / (1e5 + 1))
     assert float(posterior["tau"].mean()) == pytest.approx((1 + 5e4) / rate, rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["Normal", "Bernoulli", "Categorical"])
+def test_condition_takes_three_passes_at_most(family):
+    """Against one pass in chunks that checks the support and makes the same sums."""
+    rng, m = np.random.default_rng(0), bk.Model(coords={"k": 10})
+    y = (
+        rng.normal(size=4_000_000)
+        if family == "Normal"
+        else rng.integers(0, 2 + 8 * (family == "Categorical"), 4_000_000)
+    )
+    child = {
+        "Normal": lambda: bk.Normal(m.latent("mu", bk.Normal(0, 1)), 1),
+        "Bernoulli": lambda: bk.Bernoulli(m.latent("p", bk.Beta(1, 1))),
+        "Categorical": lambda: bk.Categorical(m.latent("p", bk.Dirichlet(np.ones(10)), dims="k")),
+    }[family]
+    m.observed("y", child(), dims="obs")
+    sums = {
+        "Normal": lambda c: (np.isfinite(c).all(), c.sum(), c @ c),
+        "Bernoulli": lambda c: (((c == 0) | (c == 1)).all(), c.sum()),
+        "Categorical": lambda c: (((c >= 0) & (c < 10)).all(), np.bincount(c, minlength=10)),
+    }[family]
+
+    def spent(function):
+        times = []
+        for _ in range(7):
+            start = time.process_time()
+            function()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    m.condition({"y": y[:100]})
+    plain = spent(lambda: [sums(y[i : i + 65_536]) for i in range(0, y.size, 65_536)])
+    assert spent(lambda: m.condition({"y": y})) < 3.5 * plain

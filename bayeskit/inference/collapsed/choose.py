@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bayeskit.inference.collapsed.cells import cells_core
 from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.collapsed.lines import line_core
 from bayeskit.inference.collapsed.points import bulk_core
@@ -32,10 +33,16 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
     if isinstance(found, Refusal):
         return found
     _check_scales(problem, found)
+    if found.rank[0]:
+        return Refusal("the prior of what would be left depends on what would be integrated out")
     if not found.core:
         return Refusal("nothing is left to sample")
     if found.size == 1:
         return line_core(problem, found)
+    if len(found.core) == 1:
+        cells = cells_core(problem, found)
+        if not isinstance(cells, Refusal):
+            return cells
     if found.size > MOST_CONCAVE:
         return _too_large(found, MOST_CORE)
     density = CollapsedDensity(problem, found.core, found.pieces)
@@ -54,6 +61,7 @@ def _check_scales(problem: Problem, found: Elimination) -> None:
     improper = [n for n in found.core if not problem.latents[n].prior.distribution.is_proper]
     for name in improper:
         for piece in found.pieces:
-            scale = block_scale(problem, name, piece.block) if isinstance(piece, GaussianPiece) else None
-            if isinstance(scale, BlockScale):
-                check_scale(scale, piece.block)
+            if isinstance(piece, GaussianPiece):
+                scale = block_scale(problem, name, piece.block)
+                if isinstance(scale, BlockScale):
+                    check_scale(scale, piece.block)

@@ -37,17 +37,31 @@ class CollapsedDraws:
 
 
 class CollapsedComponent(Protocol):
-    """Connected latents: a core, and pieces that are integrated out given it.
+    """Connected latents: a core, and pieces that are integrated out given it."""
 
-    ``unchecked`` names those of which it is not known that their posterior is proper, should their prior not be.
-    """
+    @property
+    def names(self) -> list[str]:
+        """Return its latents, in the order they were declared."""
 
-    names: list[str]
-    core: tuple[str, ...]
-    pieces: tuple[Piece, ...]
-    factors: tuple[Factor, ...]
-    notes: Mapping[str, str]
-    unchecked: tuple[str, ...]
+    @property
+    def core(self) -> tuple[str, ...]:
+        """Return what is sampled or integrated by quadrature."""
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Return what is integrated out."""
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Return the factors it accounts for."""
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Return, for each latent, what is done to it."""
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Return the latents of which nothing says that their posterior is proper."""
 
     def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
         """Draw all its latents jointly."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit.distributions.transforms import Transform, transform_of
-from bayeskit.errors import ImproperError
+from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
+from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
-from bayeskit.inference.core.line import Line, integrate_line
+from bayeskit.inference.core.line import Line, integrate_line, limits_of
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import Elimination
 from bayeskit.model.problem import Problem
@@ -33,11 +34,17 @@ def line_core(problem: Problem, elimination: Elimination) -> LineCore | Refusal:
     def log_density(u: Array) -> Array:
         return density(u.reshape(-1, 1)).reshape(u.shape)
 
+    starts = dispersed_points(problem, density)
+    if not len(starts):
+        return Refusal("no point of positive density was found to start from")
+    start = starts[np.argmax(density(starts))]
+    prior = problem.latents[name].prior
+    transform = transform_of(prior.distribution, *prior.parameter_arrays(problem.env))
     try:
-        line = integrate_line(log_density, np.zeros(1), name=name)
-    except ImproperError as error:
-        if problem.latents[name].prior.distribution.is_proper:
-            return Refusal(str(error))  # tails too heavy for the rule, not improper
+        line = integrate_line(log_density, start, name=name, limits=limits_of(transform, 1))
+    except (ImproperError, RefusedError) as error:
+        if isinstance(error, RefusedError) or prior.distribution.is_proper:
+            return Refusal(str(error))  # the tails are too heavy for the rule, not improper
         raise
     return LineCore(problem, density, line)
 

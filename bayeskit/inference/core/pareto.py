@@ -83,14 +83,6 @@ def evidence(log_weights: Array) -> tuple[float, float]:
     return largest + math.log(mean), error
 
 
-def effective_fraction(log_weights: Array) -> float:
-    r"""Return :math:`(\sum w)^2 / (n \sum w^2)`, the effective sample size of the weights over their number."""
-    weights, largest = scaled(log_weights)
-    if largest == -np.inf:
-        return 0.0
-    return float(weights.sum() ** 2 / (weights @ weights)) / len(weights)
-
-
 def acceptance(log_weights: Array) -> float:
     r"""Return the acceptance that independence Metropolis-Hastings is to expect of these proposals.
 

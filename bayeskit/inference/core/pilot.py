@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayeskit.inference.core.modes import Mode, more_modes
-from bayeskit.inference.core.pareto import Verdict, evidence, judged, scaled
+from bayeskit.inference.core.pareto import MOST_PARETO_K, Verdict, evidence, judged, scaled
 from bayeskit.inference.core.proposal import TMixture, defended, mixture, refitted, scanned
+from bayeskit.inference.core.tails import tailed
 
 Array = np.ndarray
 
@@ -20,7 +21,8 @@ GOOD_ACCEPTANCE = 0.8
 FAIR_ACCEPTANCE, FAIR = 0.6, 2500
 WORTHWHILE = 0.03
 PILOT = 8_000
-# Draws of the largest pilot, and again to confirm one. The Pareto k that a pilot may have, for it is small and chosen.
+# Draws of the largest pilot, and again to confirm one. Above this Pareto k a pilot, being small and chosen, must show
+# that not much is unseen.
 LARGEST = 1500
 SAFE_PARETO_K = 0.5
 # A draw this much higher than every mode shows that one is missing.
@@ -105,8 +107,8 @@ class Pilot:
 
     @property
     def clear(self) -> bool:
-        """Whether a good acceptance and a light tail leave no doubt."""
-        return self.verdict.acceptance >= GOOD_ACCEPTANCE and self.verdict.pareto_k <= SAFE_PARETO_K
+        """Whether a good acceptance and no heavy tail leave no doubt."""
+        return self.verdict.acceptance >= GOOD_ACCEPTANCE and self.verdict.pareto_k <= MOST_PARETO_K
 
 
 def piloted(target: Target, modes: tuple[Mode, ...], rng: np.random.Generator) -> tuple[tuple[Mode, ...], list[Pilot]]:
@@ -167,7 +169,7 @@ def weighed(target: Target, proposal: TMixture, u: Array) -> tuple[Array, Array]
 def _drawn(target: Target, fit: TMixture, modes: tuple[Mode, ...], rng: np.random.Generator, before: int) -> Pilot:
     """Draw from a fit and judge it; pilots grow from one to the next."""
     n = min(min(200 + 20 * len(modes[0].at), 800) * (before + 1), LARGEST)
-    proposal = defended(fit)
+    proposal = defended(tailed(target, fit) if len(modes[0].at) <= SCANNED else fit)
     u = proposal.sample(rng, n)
     log_target, log_weights = weighed(target, proposal, u)
     verdict = judged(log_weights, SAFE_PARETO_K)

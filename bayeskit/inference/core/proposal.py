@@ -336,7 +336,8 @@ def matched(
         d = len(skew)
         skew = before[1] + _believed(skew - before[1], SKEW_NOISE * d / size)
         known = before[0] * np.cosh(before[1])
-        reach = known * np.exp(_believed(np.log(reach / known), SCALE_NOISE * d / size))
+        change = np.clip(np.log(reach / known), -3.0, 3.0)  # no axis collapses at once
+        reach = known * np.exp(_believed(change, SCALE_NOISE * d / size))
     scale = reach / np.cosh(skew)
     return median - scale * np.sinh(skew), scale, skew
 

@@ -34,6 +34,10 @@ class Cells(Protocol):
     def analytic(self) -> bool:
         """Whether derivatives are exact; differences are only right where the width was known."""
 
+    @property
+    def anchored(self) -> bool:
+        """Whether zero may be a peak of its own, about one wide, or a corner."""
+
     def log_density(self, z: Array) -> Array:
         """Return the log densities at points ``(n, size)``."""
 

@@ -239,7 +239,21 @@ def _first_panels(cells: Cells, centre: Array, scale: Array) -> tuple[Array, Arr
             found.append((some, ends.min(axis=0), ends.max(axis=0)))
             inner, outer = outer, outer * 4.0
     cell, low, high = (np.concatenate([f[i] for f in found]) for i in range(3))
+    if cells.anchored:
+        cell, low, high = _cut_about_zero(cell, low, high)
     return cell, low, high, np.where(np.isfinite(top), top, 0.0), decays
+
+
+def _cut_about_zero(cell: Array, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """Return panels cut at zero, and at points that move away from it as those of a centre there would."""
+    farthest = max(float(np.abs(low).max()), float(np.abs(high).max()))
+    point = 3.0 * 4.0 ** np.arange(max(0, int(np.log2(max(farthest, 3.0) / 3.0) / 2.0) + 1))
+    for cut in (0.0, *point, *-point):
+        some = np.flatnonzero((low < cut) & (high > cut))
+        cell, low = np.concatenate([cell, cell[some]]), np.concatenate([low, np.full(some.size, cut)])
+        high = np.concatenate([high, high[some]])
+        high[some] = cut
+    return cell, low, high
 
 
 def _reach(cells: Cells, centre: Array, scale: Array, sign: float, top: Array) -> tuple[Array, Array, Array]:

@@ -132,6 +132,8 @@ def integrate(cells: Cells, start: Array, scale: Array, tolerance: float, *, to_
     good = modes.found & np.isfinite(log_mass)
     if not cells.concave:
         good &= _falls(cells, modes, height)
+    if cells.anchored:
+        good &= _outweighs_zero(cells, modes, height)
     error = np.where(good & np.isfinite(error), error, np.inf)
     hopeless = error > (_TO_DRAW if to_draw else 0.1)
     some = np.flatnonzero((error > tolerance) & ~hopeless)
@@ -144,6 +146,7 @@ def integrate(cells: Cells, start: Array, scale: Array, tolerance: float, *, to_
         scale = np.where(modes.found[rough], modes.scale[rough], np.nan)
         panels = integrate_panels(part, modes.at[rough], scale, tolerance)
         log_mass[rough], error[rough], decays[rough] = panels.log_mass, panels.error, panels.decays
+    log_mass = np.where(np.isnan(log_mass), -np.inf, log_mass)
     return Integrals(log_mass, error, decays, modes, bend, stretch, residual, rough, panels)
 
 
@@ -222,6 +225,13 @@ def _draw_smooth(residual: Array, rng: np.random.Generator, copies: int) -> Arra
         out[open_[kept]] = t[kept]
         open_, cell = open_[~kept], cell[~kept]
     return out.reshape(copies, -1)
+
+
+def _outweighs_zero(cells: Cells, modes: Modes, height: Array) -> Array:
+    """Whether a peak at zero would be a part of the mode, or nothing beside it."""
+    with np.errstate(all="ignore"):
+        nothing = cells.log_density(np.zeros((1, cells.size)))[0] - height - np.log(modes.scale) < -25.0
+    return np.asarray(nothing | ((np.abs(modes.at) < 3.0 * modes.scale) & (modes.scale < 1.5)))
 
 
 def _polynomial() -> tuple[Array, Array]:

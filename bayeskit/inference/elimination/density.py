@@ -84,8 +84,10 @@ class CollapsedDensity:
     def below(self, env: Environment) -> Array:
         """Return what rows, pieces and terms add at values of the core: ``(batch,)``."""
         total: Array = np.zeros(len(env[self.names[0]]))
-        for term in (*self.rows, *self.regressions):
-            total = total + term.total(env)
+        for factor in self.rows:
+            total = total + factor.total(env)
+        for regression in self.regressions:
+            total = total + regression.total(env)
         for piece in self.pieces:
             total = total + piece.log_marginal(env)
         if self.has_terms:

@@ -16,6 +16,7 @@ from bayeskit.distributions.transforms import transform_of
 from bayeskit.expressions.linear import Position
 from bayeskit.inference.elementwise import Elementwise
 from bayeskit.inference.elimination.cell_modes import Cells, find_modes
+from bayeskit.inference.elimination.one_peak import PEAKED
 from bayeskit.inference.unconstrained import log_jacobian
 from bayeskit.model.problem import Factor
 
@@ -64,7 +65,7 @@ class GeneralPlate:
         self.family = self.prior.distribution.family
         names = [p.name for p in self.prior.distribution.parameters]
         self.place = [names.index(n) for n in _LOCATION_AND_SCALE.get(self.family, ())]
-        self.description = "adaptive quadrature"
+        self.description = "each by adaptive quadrature"
 
     def cells(self, env: Environment, batch: int) -> tuple[Cells, Array]:
         """Return the cells of all entries of a batch, one entry after another, and what does not depend on them."""
@@ -144,10 +145,12 @@ class GeneralCells:
     concave: bool = False
     analytic: bool = False
     size: int = field(init=False)
+    anchored: bool = field(init=False)
 
     def __post_init__(self) -> None:
         size = self.batch * self.plate.width if self.place is None else self.place[0].size
         object.__setattr__(self, "size", size)
+        object.__setattr__(self, "anchored", self.plate.family in PEAKED)
 
     def log_density(self, z: Array) -> Array:
         """Return the log densities of z: ``(n, size)``."""

@@ -302,6 +302,7 @@ class LinearCells:
     rows: tuple[Rows, ...]
     concave: bool = True
     analytic: bool = True
+    anchored: bool = False
 
     @property
     def size(self) -> int:

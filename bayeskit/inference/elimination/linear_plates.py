@@ -121,7 +121,7 @@ class LinearPlate:
         self.general, self.rows = general, rows
         self.width, self.latent = general.width, general.latent
         self.numbers = self.width + sum(r.owner.size for r in rows)
-        self.description = "adaptive quadrature, with rows that are linear in it"
+        self.description = "each by adaptive quadrature"
 
     def cells(self, env: Environment, batch: int) -> tuple[LinearCells, Array]:
         """Return the cells of all entries of a batch, one entry after another, and what does not depend on them."""
@@ -195,7 +195,7 @@ def _read(conditional: Elementwise, factor: Factor, places: Mapping[str, Positio
     if latent.prior.distribution.family == "LogNormal":  # then its log is what is standardised
         exponential = {latent.name: Apply(np.exp, (latent.variable,))}
         factor = replace(factor, parameters=tuple(p.substitute(exponential) for p in factor.parameters))
-    found = link_of(factor, known)
+    found = link_of(factor, {*known, *factor.variables} - {latent.name})
     if found is None or found[0].kind not in ("logit", "log"):
         return None
     link, dims = found

@@ -32,10 +32,21 @@ class Piece(Protocol):
         Numbers held for every entry of the batch by ``log_marginal``: chunks are made by it.
     """
 
-    names: tuple[str, ...]
-    factors: tuple[Factor, ...]
-    reason: str
-    cost: int
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the latents it integrates."""
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Return what it integrates."""
+
+    @property
+    def reason(self) -> str:
+        """Return why it can be integrated."""
+
+    @property
+    def cost(self) -> int:
+        """Return how many numbers an entry of the batch takes."""
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""

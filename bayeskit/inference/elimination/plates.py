@@ -6,23 +6,27 @@ which every cell of every child touches one element. All elements at all core po
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from bayeskit.errors import ImproperError
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.inference.elementwise import elementwise
+from bayeskit.inference.elimination.cell_modes import Cells
 from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
-from bayeskit.inference.elimination.general_cells import GeneralPlate, rows_of
+from bayeskit.inference.elimination.general_cells import GeneralPlate, Starter, rows_of
 from bayeskit.inference.elimination.linear_plates import LinearPlate, linear_plate
+from bayeskit.inference.elimination.one_peak import more_peaks
 from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
 
 _AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in cache
+_MOST = 500_000  # of those of one core point
 _NEGLIGIBLE = 50.0  # nats
 _TOLERANCE = 1e-6  # error of the log marginal of a plate
 
@@ -55,7 +59,7 @@ class PlateIntegral:
         self.given = frozenset().union(*(f.variables for f in self.factors)) - {self.latent.name}
         integrals = "one number" if plate.width == 1 else f"{plate.width} numbers, independent given the rest"
         self.reason = f"{integrals}: {plate.description}"
-        self.cost = 4 * plate.numbers
+        self.cost = plate.width  # rows are worked on in chunks of its own
         self.error, self._highest = 0.0, -np.inf
 
     @np.errstate(all="ignore")
@@ -66,9 +70,9 @@ class PlateIntegral:
         start = self.plate.starter(env, batch)
         for chunk in self._chunks(batch):
             cells, rest = self.plate.cells(rows_of(env, chunk), chunk.stop - chunk.start)
-            found = integrate(cells, *start(cells), self.tolerance / self.plate.width)
-            out[chunk] = rest + self._checked(found).reshape(rest.size, -1).sum(axis=1)
-            errors[chunk] = found.error.reshape(rest.size, -1).sum(axis=1)
+            parts = [found for _, found in self._parts(cells, start)]
+            out[chunk] = rest + np.concatenate([p.log_mass for p in parts]).reshape(rest.size, -1).sum(axis=1)
+            errors[chunk] = np.concatenate([p.error for p in parts]).reshape(rest.size, -1).sum(axis=1)
         self._note(out, errors)
         return np.broadcast_to(out, (shown,)).copy() if shown != batch else out
 
@@ -83,10 +87,12 @@ class PlateIntegral:
         for chunk in self._chunks(entries):
             here = rows_of(env, chunk)
             cells, rest = self.plate.cells(here, chunk.stop - chunk.start)
-            found = integrate(cells, *start(cells), self.tolerance / self.plate.width, to_draw=True)
-            self._checked(found)
-            z = found.sample(rng, copies)
-            density = cells.log_density(z) - found.log_mass
+            z, density = np.empty((copies, cells.size)), np.empty((copies, cells.size))
+            stop = 0
+            for part, found in self._parts(cells, start, to_draw=True):
+                some = slice(stop, stop := stop + part.size)
+                z[:, some] = found.sample(rng, copies)
+                density[:, some] = part.log_density(z[:, some]) - found.log_mass
             z = z.reshape(copies * rest.size, *self.latent.shape)
             where = slice(None) if copies > 1 else chunk
             values[where], jacobian = self.plate.values(here, z)
@@ -103,6 +109,10 @@ class PlateIntegral:
         matter = errors[log_marginals > self._highest - _NEGLIGIBLE]
         self.error = max(self.error, float(matter.max(initial=0.0)))
 
+    def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Refusal:
+        """Refuse: it has no closed form."""
+        return Refusal("it is integrated by quadrature given the core")
+
     def _given(self, env: Environment) -> tuple[dict[str, Array], int, int]:
         """Return what its factors depend on, the size of its batch, and that of the whole batch."""
         known = self.problem.env
@@ -114,14 +124,21 @@ class PlateIntegral:
         size = max(1, _AT_ONCE // self.plate.numbers)
         return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
 
-    def _checked(self, found: Integrals) -> Array:
-        """Return the log integrals, -inf where there is nothing."""
-        if not found.decays.all():
-            raise ImproperError(
-                f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density whose "
-                f"tails do not decay. Give it a proper prior, or more data."
-            )
-        return np.where(np.isnan(found.log_mass), -np.inf, found.log_mass)
+    def _parts(self, cells: Cells, start: Starter, *, to_draw: bool = False) -> Iterator[tuple[Cells, Integrals]]:
+        """Integrate all cells, a large plate in parts."""
+        at, scale = start(cells)
+        tolerance = self.tolerance / self.plate.width
+        size = max(1, _MOST * self.plate.width // self.plate.numbers)
+        for i in range(0, cells.size, size):
+            some = slice(i, i + size)
+            part = cells if cells.size <= size else cells.take(np.arange(cells.size)[some])
+            found = integrate(part, at[some], scale[some], tolerance, to_draw=to_draw)
+            if not found.decays.all():
+                raise ImproperError(
+                    f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
+                    f"whose tails do not decay. Give it a proper prior, or more data."
+                )
+            yield part, found
 
 
 def general(plate: GeneralPlate | LinearPlate) -> GeneralPlate:
@@ -160,5 +177,8 @@ def plate_integral(problem: Problem, name: str, others: Collection[str]) -> Plat
             return Refusal(f"'{factor.name}' depends on '{missing[0]}' too, which is not given when it is integrated")
     if latent.prior.plates != latent.variable.dims or prod(latent.shape) == 0:
         return Refusal("its prior is not laid along its dims")
+    peaks = more_peaks(found)
+    if peaks is not None:
+        return peaks
     plate = GeneralPlate(found)
     return PlateIntegral(problem, linear_plate(plate) or plate)
