@@ -37,12 +37,6 @@ class Elimination:
         """Count of numbers in the core."""
         return sum(self.problem.latents[n].size for n in self.core)
 
-    @property
-    def rank(self) -> tuple[bool, int]:
-        """What the best elimination has least of: priors of the core under what is integrated out; numbers."""
-        known = {*self.problem.env, *self.core}
-        return any(self.problem.latents[n].prior.parents - known for n in self.core), self.size
-
 
 def eliminate(problem: Problem, names: Sequence[str]) -> Elimination | Refusal:
     """Return the elimination of connected latents that leaves the smallest core, or why there is none."""
@@ -55,11 +49,13 @@ def eliminate(problem: Problem, names: Sequence[str]) -> Elimination | Refusal:
     best: Elimination | None = None
     for order in _ORDERS:
         found = _in_order(problem, names, order)
-        if best is None or found.rank < best.rank:
+        if best is None or found.size < best.size:
             best = found
-        if best.rank <= (False, _SMALL):
+        if best.size <= _SMALL:
             break
     assert best is not None
+    if not best.core:  # one latent whose elements are independent: they are cores of their own
+        return Elimination(problem, (), tuple(n for n in problem.latents if n in names))
     return best
 
 
@@ -109,7 +105,6 @@ _ORDERS: tuple[tuple[Stage, ...], ...] = (
     (_gaussian_pieces, _conjugate_pieces, _plate_pieces),
     (_conjugate_pieces, _gaussian_pieces, _plate_pieces),  # where a plate has a scale each: the scales, not the means
     (_plate_pieces, _gaussian_pieces, _conjugate_pieces),  # where a mean lies above a plate that is not conjugate
-    (),  # where what would be left lies under what would be integrated
 )
 
 
