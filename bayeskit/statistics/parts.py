@@ -138,8 +138,9 @@ def _cells(
     if always and (frame.size > FEW or kept):
         return None
     value = o.values
-    if partly and factor.distribution.discrete:
-        value = np.where(o.is_missing, 0, value).astype(np.int64)
+    if partly and not isinstance(kind, Kind):
+        value = np.where(o.is_missing, 0, value)
+        value = value.astype(np.int64) if factor.distribution.discrete else value
     arrays = [laid_along(c, factor.plates, env)[0] for c in columns]
     if kind is None:
         arrays.insert(0, value)

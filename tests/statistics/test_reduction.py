@@ -191,6 +191,15 @@ def rounded(rng):
     return m, {"y": rng.integers(1, 20, N) / 8}
 
 
+@case(10)
+def rounded_and_missing(rng):
+    m = bk.Model()
+    m.observed("y", bk.Weibull(m.latent("a", bk.Gamma(4, 2)), 1.0), dims="obs")
+    y = rng.integers(1, 10, N).astype(float)
+    y[::7] = np.nan
+    return m, {"y": y}
+
+
 @case(3)
 def normal(rng):
     m = bk.Model()
