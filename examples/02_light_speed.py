@@ -37,9 +37,10 @@ print(
 )
 
 # %%
-# Student-t errors: Gibbs
-# -----------------------
-# The degrees of freedom are unknown; their prior allows anything from heavy tails to nearly normal ones.
+# Student-t errors: three numbers are sampled
+# -------------------------------------------
+# The degrees of freedom are unknown; their prior allows anything from heavy tails to nearly normal ones. Nothing can be
+# integrated in closed form here, but three unknowns are few enough to be proposed all at once.
 
 student = bk.Model()
 mu = student.latent("mu", bk.Normal(0, 100))

@@ -22,7 +22,8 @@ print(square.head(3))
 # %%
 # The model
 # ---------
-# The 62 normal unknowns are integrated or drawn as one block; only the three precisions are left to sample.
+# The 62 normal unknowns are integrated out as one block. Only the three precisions are left to sample; the 62 are then
+# drawn given them.
 
 
 def growth(m):

@@ -87,7 +87,7 @@ def probability_of_least(spray, costs, rates):
 def test_light_speed(tmp_path):
     text = run("02_light_speed.py", tmp_path)
     assert "66 measurements, mean 26.21, sd 10.75" in text  # 26.2 and 10.8 in the textbook
-    assert "normal-inverse-gamma" in text and "scale mixture of normals" in text
+    assert "normal-inverse-gamma" in text and "core of 3 numbers" in text
     y = np.loadtxt(EXAMPLES / "data" / "newcomb.csv", skiprows=4)
     low, high = stats.t(65, 26.2121212, y.std(ddof=1) / 66**0.5).ppf([0.025, 0.975])
     assert f"mean 26.21, 95 % interval [{low:.2f}, {high:.2f}]" in text  # [23.6, 28.8] in the textbook
@@ -143,9 +143,7 @@ def test_eight_schools(tmp_path):
         "theta[H]": 4.85425,
     }
     for name, value in expected.items():
-        mean, sd, _, _, ess, r_hat = row(text, name)
-        close(mean, sd / ess**0.5, value, 2)
-        assert r_hat <= 1.02
+        close(row(text, name)[0], 0.0, value, 2)
     decided = text[text.index("expected_utility") :]
     assert row(decided, "none")[0] == 0
     for school in "ABCDEFGH":
@@ -155,7 +153,7 @@ def test_eight_schools(tmp_path):
 
 def test_rats(tmp_path):
     text = run("05_rats.py", tmp_path)
-    assert "joint Gaussian block of 62 numbers" in text
+    assert "method: collapsed (a core of 3 numbers; 62 integrated out)" in text
     errors = {"birth": (0.0304, 1), "slope": (0.0009952, 3), "sigma": (0.005058, 3)}  # BUGS, as printed
     for name, (error, digits) in errors.items():
         mean, sd, mcse, published, published_sd = row(text, name)

@@ -34,6 +34,8 @@ def _sentences(plan: Plan) -> list[str]:
     said = " ".join(plan.notes.values())
     reasons = [r for r in dict.fromkeys(plan.refusals.values()) if r.split(": ", 1)[-1] not in said]
     found = [f"Not exact because {reason}." for reason in reasons]
+    told = said + " ".join(reasons)
+    found += [f"Not collapsed because {r}." for r in dict.fromkeys(plan.uncollapsed.values()) if r not in told]
     if plan.problem.potentials or plan.problem.conditions:
         found.append("Terms of m.factor and m.require are not renormalised in the evidence.")
     unchecked = {n for s in plan.steps for n in s.names} | {n for c in plan.collapsed for n in c.unchecked}

@@ -47,6 +47,8 @@ class Plan:
         Latents drawn from their priors given the rest.
     notes : mapping
         For each latent, what is done to it and why.
+    refusals, uncollapsed : mapping
+        Why a latent is not exact; why it is not collapsed either.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Plan:
     notes: Mapping[str, str]
     refusals: Mapping[str, str] = field(default_factory=dict)
     collapsed: list[CollapsedComponent] = field(default_factory=list)
+    uncollapsed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sampled(self) -> list[str]:
@@ -105,7 +108,8 @@ def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, option
     for names in components(informed, [n for n in problem.latents if n not in forward]):
         _place(informed, names, method, asked, found)
     if found.swept and method in ("exact", "collapsed"):
-        reason = found.refusals.get(found.swept[0], "a step was asked for")
+        said = found.uncollapsed if method == "collapsed" else found.refusals
+        reason = said.get(found.swept[0], "a step was asked for")
         raise RefusedError(f"method='{method}' cannot be honoured: {reason}. Use method='auto', or change the priors.")
     found.swept = [n for n in problem.latents if n in set(found.swept)]
     return _with_sweep(problem, method, asked, forward, found)
@@ -120,6 +124,7 @@ class _Found:
     collapsed: list[CollapsedComponent] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
+    uncollapsed: dict[str, str] = field(default_factory=dict)
 
 
 def _place(
@@ -142,7 +147,7 @@ def _place(
             found.notes |= collapsed.notes
             found.refusals |= dict.fromkeys(names, reason)
             return
-        reason = str(collapsed) if method == "collapsed" else f"{reason}. Not collapsed because {collapsed}"
+        found.uncollapsed |= dict.fromkeys(names, str(collapsed))
     found.refusals |= dict.fromkeys(names, reason)
     found.swept += names
 
@@ -172,7 +177,8 @@ def _with_sweep(
         step = _whole(informed, swept, asked, f"nothing is conjugate: {steps.first_reason}")
         rung, working_on, blocks = "metropolis", problem, [step]
         notes = notes | {n: step.label for n in swept}
-    return Plan(rung, problem, working_on, exact, blocks, forward, notes, found.refusals, found.collapsed)
+    reasons = found.refusals, found.collapsed, found.uncollapsed
+    return Plan(rung, problem, working_on, exact, blocks, forward, notes, *reasons)
 
 
 def _whole(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -46,6 +47,7 @@ def sample(
         draws = next(iter(values.values())).shape[1]
     density: Array = np.zeros(chains * draws)
     figures: dict[str, float] = {}
+    begun = time.perf_counter()
     for collapsed in plan.collapsed:
         found = collapsed.sample(rng, chains, draws)
         latents |= {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in found.values.items()}
@@ -53,6 +55,8 @@ def sample(
         stats |= {f"{n}{several}": v for n, v in found.stats.items()}
         figures |= {f"{n}{several}": v for n, v in found.figures.items()}
         density = density + found.lp
+    if plan.collapsed:
+        seconds += time.perf_counter() - begun
     for component in plan.exact:
         for name, v in component.sample(rng, chains * draws).items():
             latents[name] = v.reshape(chains, draws, *v.shape[1:])

@@ -39,7 +39,7 @@ class Mode:
         positive numbers, log odds of shares, and so on; its mode is elsewhere.
     covariance : DataArray or None
         The inverse of the negative Hessian on the scale stated, over ``unknown`` and ``unknown_``: the curvature. None
-        where the mode is at the edge of the support, or where there are more than 200 unknowns.
+        where there are more than 200 unknowns.
     """
 
     values: xr.Dataset
@@ -67,6 +67,11 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
     u = target.pack(ordered)
     height = float(target(u[None])[0])
     covariance = _covariance(target, u, height)
+    if covariance is None and 0 < len(u) <= _MOST_CURVED:
+        raise RefusedError(
+            "The mode cannot be had: no highest point of the joint density was found inside its support. In hierarchies "
+            "it often rises without end as a scale and what it scales shrink together. Use laplace() or sample()."
+        )
     labelled = {n: (e.variable.dims, ordered[n]) for n, e in informed.latents.items()}
     borne = {d for e in informed.latents.values() for d in e.variable.dims}
     coords = {d: c for d, c in problem.coords.items() if d in borne}
@@ -110,7 +115,7 @@ class _Target:
 
 
 def _covariance(target: _Target, u: Array, height: float) -> Array | None:
-    """Return the inverse of the negative Hessian, by central differences; None at an edge of the support."""
+    """Return the inverse of the negative Hessian, by central differences; None where it is not positive definite."""
     d = len(u)
     if not 0 < d <= _MOST_CURVED or not np.isfinite(u).all():
         return None

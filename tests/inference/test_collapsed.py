@@ -225,3 +225,57 @@ def test_independent_components_are_sampled_apart():
     np.testing.assert_allclose(posterior["lam"].cdf(np.inf), 1.0)
     rest = posterior._plan.collapsed[0].log_evidence()[0]
     np.testing.assert_allclose(rest, np.log(evidence), rtol=1e-7)
+
+
+def test_nothing_is_integrated_above_the_core():
+    """The mean could be integrated given the level below it; but then the core's prior would not be known."""
+    m = bk.Model()
+    mu, tau = m.latent("mu", bk.Normal(0, 2)), m.latent("tau", bk.HalfNormal(1))
+    level = m.latent("level", bk.Normal(mu, tau))
+    m.observed("y", bk.Poisson(np.exp(level)), dims="obs")
+    posterior = m.condition({"y": [1, 3, 5, 4]})
+    (component,) = posterior._plan.collapsed
+    assert component.core == ("mu", "tau", "level")
+    tree = posterior.sample(1000, seed=1)
+    swept = posterior.sample(400, tune=200, seed=2, method="gibbs")
+    for name in component.core:
+        a, b = (t["posterior"][name].values for t in (tree, swept))
+        errors = [array_stats.mcse(v, chain_axis=0, draw_axis=1, method="mean") for v in (a, b)]
+        assert abs(a.mean() - b.mean()) < LIMIT * np.hypot(*errors)
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_plate_of_independent_cores(long):
+    """Ten regressions with a variance each: every cell against quadrature over its own variance."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(10, 6)), rng.normal(1, 2, (10, 6))
+    m = bk.Model()
+    data = m.data("x", dims="obs" if long else ("g", "obs"))
+    at = m.index("g", dims="obs") if long else None
+    v = m.latent("v", bk.InverseGamma(2, 1), dims="g")
+    a, b = m.latent("a", bk.Normal(0, 3), dims="g"), m.latent("b", bk.Normal(0, 3), dims="g")
+    if long:
+        m.observed("y", bk.Normal(a[at] + b[at] * data, np.sqrt(v[at])), dims="obs")
+        posterior = m.condition({"g": np.repeat(np.arange(10), 6), "x": x.ravel(), "y": y.ravel()})
+    else:
+        m.observed("y", bk.Normal(a + b * data, np.sqrt(v)), dims=("g", "obs"))
+        posterior = m.condition({"x": x, "y": y})
+    assert "10 independent cores of one number" in " ".join(posterior.explain().split())
+    u = np.linspace(-9, 30, 40_001)  # the trapezoidal rule over the whole line is exact but for rounding
+    v_grid, total = np.exp(u)[:, None], 0.0
+    for g in range(10):
+        design = np.column_stack([np.ones(6), x[g]])
+        values, axes = np.linalg.eigh(9 * design @ design.T)
+        variances, scores = v_grid + values, axes.T @ y[g]
+        logs = -0.5 * np.sum(np.log(2 * np.pi * variances) + scores**2 / variances, axis=1)
+        weight = np.exp(logs + stats.invgamma(2).logpdf(v_grid[:, 0]) + u + 15)
+        total += np.log(weight.sum() * (u[1] - u[0])) - 15
+        mean_b = (9 * (axes.T @ x[g]) / variances) @ scores
+        np.testing.assert_allclose(posterior["b"].mean()[g], weight @ mean_b / weight.sum(), rtol=1e-6)
+        np.testing.assert_allclose(posterior["v"].mean()[g], weight @ v_grid[:, 0] / weight.sum(), rtol=1e-6)
+    np.testing.assert_allclose(posterior.log_evidence(), total, rtol=1e-8)
+    draws = posterior.sample(1000, seed=1)["posterior"]
+    for name in ("a", "b", "v"):
+        pit = posterior[name].cdf(draws[name].transpose("chain", "draw", "g"))
+        assert stats.kstest(np.asarray(pit)[..., 0].ravel(), "uniform").pvalue > 1e-3
+        assert stats.kstest(np.asarray(pit)[..., 9].ravel(), "uniform").pvalue > 1e-3

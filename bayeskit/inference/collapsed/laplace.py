@@ -60,7 +60,9 @@ class LaplaceCore:
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
         self.names = held_names(problem, self.core, self.pieces)
         self.unchecked: tuple[str, ...] = self.core
-        self.label = f"core of {len(self.mode.at)}, Laplace's approximation on the unconstrained scale"
+        size = len(self.mode.at)
+        numbers = f"{size} numbers" if size > 1 else "one number"
+        self.label = f"core of {numbers}, Laplace's approximation on the unconstrained scale"
         if len(modes) > 1:
             self.label += f", about the heaviest of {len(modes)} modes"
         self.notes = dict.fromkeys(self.core, self.label) | piece_notes(self.pieces)

@@ -36,6 +36,12 @@ class Elimination:
         """Count of numbers in the core."""
         return sum(self.problem.latents[n].size for n in self.core)
 
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """What the best elimination has least of: priors of the core under what is integrated out; numbers."""
+        known = {*self.problem.env, *self.core}
+        return any(self.problem.latents[n].prior.parents - known for n in self.core), self.size
+
 
 def eliminate(problem: Problem, names: Sequence[str]) -> Elimination | Refusal:
     """Return the elimination of connected latents that leaves the smallest core, or why there is none."""
@@ -43,17 +49,16 @@ def eliminate(problem: Problem, names: Sequence[str]) -> Elimination | Refusal:
         latent = problem.latents[name]
         if latent.missing_from is not None and latent.prior.event:
             return Refusal(f"'{name}' fills parts of vectors, and is drawn with them in a sweep")
+        if latent.prior.distribution.discrete:
+            return Refusal(f"'{name}' is discrete, and is not integrated out")
     best: Elimination | None = None
     for order in _ORDERS:
         found = _in_order(problem, names, order)
-        if best is None or found.size < best.size:
+        if best is None or found.rank < best.rank:
             best = found
-        if best.size <= _SMALL:
+        if best.rank <= (False, _SMALL):
             break
     assert best is not None
-    discrete = [n for n in best.core if problem.latents[n].prior.distribution.discrete]
-    if discrete:
-        return Refusal(f"'{discrete[0]}' is discrete, and is not integrated out")
     return best
 
 
@@ -103,6 +108,7 @@ _ORDERS: tuple[tuple[Stage, ...], ...] = (
     (_gaussian_pieces, _conjugate_pieces, _plate_pieces),
     (_conjugate_pieces, _gaussian_pieces, _plate_pieces),  # where a plate has a scale each: the scales, not the means
     (_plate_pieces, _gaussian_pieces, _conjugate_pieces),  # where a mean lies above a plate that is not conjugate
+    (),  # where what would be left lies under what would be integrated
 )
 
 

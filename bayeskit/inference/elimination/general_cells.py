@@ -65,7 +65,7 @@ class GeneralPlate:
         self.family = self.prior.distribution.family
         names = [p.name for p in self.prior.distribution.parameters]
         self.place = [names.index(n) for n in _LOCATION_AND_SCALE.get(self.family, ())]
-        self.description = "adaptive quadrature"
+        self.description = "each by adaptive quadrature"
 
     def cells(self, env: Environment, batch: int) -> tuple[Cells, Array]:
         """Return the cells of all entries of a batch, one entry after another, and what does not depend on them."""

@@ -121,7 +121,7 @@ class LinearPlate:
         self.general, self.rows = general, rows
         self.width, self.latent = general.width, general.latent
         self.numbers = self.width + sum(r.owner.size for r in rows)
-        self.description = "adaptive quadrature, with rows that are linear in it"
+        self.description = "each by adaptive quadrature"
 
     def cells(self, env: Environment, batch: int) -> tuple[LinearCells, Array]:
         """Return the cells of all entries of a batch, one entry after another, and what does not depend on them."""
