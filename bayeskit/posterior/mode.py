@@ -69,8 +69,9 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
     covariance = _covariance(target, u, height)
     if covariance is None and 0 < len(u) <= _MOST_CURVED:
         raise RefusedError(
-            "The mode cannot be had: no highest point of the joint density was found inside its support. In hierarchies "
-            "it often rises without end as a scale and what it scales shrink together. Use laplace() or sample()."
+            "The mode cannot be had: no highest point of the joint density was found inside its support. In "
+            "hierarchies it often rises without end as a scale and what it scales shrink together. Use laplace() or "
+            "sample()."
         )
     labelled = {n: (e.variable.dims, ordered[n]) for n, e in informed.latents.items()}
     borne = {d for e in informed.latents.values() for d in e.variable.dims}
