@@ -1,7 +1,7 @@
 r"""Arrow systems of many precisions at once, where equal groups are eliminated once.
 
-The system is a sum over *entries* (noise cells), :math:`A = \sum_e p_e A_e` and so on, and the wide unknowns have priors
-:math:`w_g = B_g d + b_g + \eta_g`, :math:`\eta_g \sim N(0, Q^{-1})`, kept apart from the rows. With
+The system is a sum over *entries* (noise cells), :math:`A = \sum_e p_e A_e` and so on, and the wide unknowns have
+priors :math:`w_g = B_g d + b_g + \eta_g`, :math:`\eta_g \sim N(0, Q^{-1})`, kept apart from the rows. With
 :math:`\tilde C_{eg} = [C_{eg},\; h_{eg} - A_{eg} b_g]` the Schur complement, right-hand side and sum of squares as its
 last column, is
 
@@ -165,9 +165,7 @@ class ArrowClasses:
             if Q is not None:
                 under = [[Q[i] * inverse[i][j] for j in range(k)] for i in range(k)]
                 matrices += [under[i][j] for i in range(k) for j in range(k)]
-                matrices += [
-                    sum_of([under[i][n] * A[n, j] for n in range(k)]) for i in range(k) for j in range(k)
-                ]
+                matrices += [sum_of([under[i][n] * A[n, j] for n in range(k)]) for i in range(k) for j in range(k)]
             products = np.concatenate([np.ones((1, batch)), p, *(p[i : i + 1] * p[i:] for i in range(self.entries))])
             several = matrices if self.classes >= _SEVERAL else np.concatenate(matrices)
             own = self._E @ p

@@ -584,7 +584,7 @@ def test_prepared_holds_what_it_says():
 
 
 def test_a_log_scale_that_may_be_zero():
-    """A half-normal scale hardly known: its log falls as an exponential, beyond what a t fitted to the body proposes."""
+    """A scale hardly known: its log falls as an exponential, beyond what a t fitted to the body proposes."""
 
     def target(u):
         a, sigma = u[:, 0], np.exp(u[:, 1])

@@ -262,8 +262,7 @@ method: exact (every posterior is known in closed form)
     regression_with_known_prior_sd: """\
 method: collapsed (a core of 1 number; 2 integrated out)
   s2    core of one number, by quadrature with 000 nodes (drawn independently)
-  a, b  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
-        them
+  a, b  integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in them
 Not exact because 'a' ~ Normal(0, 10) does not scale with 's2'; an exact posterior needs a prior scaled by a known
 multiple of 's2'.""",
     normal_wishart: """\
@@ -271,8 +270,8 @@ method: exact (every posterior is known in closed form)
   S, mu  exact; normal-inverse-Wishart: 'mu' and 'S' jointly, every row scaled by 'S'""",
     wishart_with_known_prior_sd: """\
 method: collapsed (a core of 2 numbers; 4 integrated out)
-  S   integrated out, and drawn exactly given the core; conjugate: InverseWishart(4, [[1.0, 0.0], [0.0, 1.0]]) prior
-      with MvNormal(cov) of 'y'
+  S   integrated out, and drawn given the core; conjugate: InverseWishart(4, [[1.0, 0.0], [0.0, 1.0]]) prior with
+      MvNormal(cov) of 'y'
   mu  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
       Pareto k 0.00
 Not exact because 'mu' ~ Normal(0, 10) does not scale with 'S'; an exact posterior needs a MvNormal scaled by a known
@@ -283,21 +282,21 @@ method: gibbs (3 blocks in a sweep)
              MvNormal(cov) of 'y'
   mu         joint Gaussian block of 2 numbers: normal priors, normal children linear in them
   y_missing  conjugate step: missing entries of 'y' given the known ones of the same vector
-Not exact because 'mu', 'y_missing' go together under 'S', which has a joint closed form with one mean alone. Not
-collapsed because 'y_missing' fills parts of vectors, and is drawn with them in a sweep.""",
+Not exact because 'mu', 'y_missing' go together under 'S', which has a joint closed form with one mean alone.
+Not collapsed because 'y_missing' fills parts of vectors, and is drawn with them in a sweep.""",
     finite: """\
 method: exact (every posterior is known in closed form)
   z  exact; finite: 2 values enumerated""",
     eight_schools: """\
 method: collapsed (a core of 1 number; 9 integrated out)
-  mu, theta  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and
-             linear in them
+  mu, theta  integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+             them
   tau        core of one number, by quadrature with 000 nodes (drawn independently)
 Not exact because 'tau' lies above the data: 'y' ~ Normal(theta, se) has another scale.""",
     rats: """\
 method: collapsed (a core of 3 numbers; 62 integrated out)
-  mean_a, mean_b, a, b  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y'
-                        normal and linear in them
+  mean_a, mean_b, a, b  integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and
+                        linear in them
   var_a, var_b, var_y   core of 3 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected
                         acceptance 0.00, Pareto k 0.00
 Not exact because 'mean_a', 'mean_b', 'var_a', 'var_b', 'var_y', 'a', 'b' depend on each other and are not one known
@@ -308,8 +307,8 @@ method: gibbs (4 blocks in a sweep)
   mu  joint Gaussian block of 2 numbers: normal priors, normal children linear in them
   s2  conjugate step: InverseGamma(2, 1) prior with Normal(sigma) of 'y'
   z   enumeration of 2 values, element by element
-Not exact because 'w', 'mu', 's2', 'z' depend on each other and are not one known family. Not collapsed because 'z' is
-discrete, and is not integrated out.""",
+Not exact because 'w', 'mu', 's2', 'z' depend on each other and are not one known family.
+Not collapsed because 'z' is discrete, and is not integrated out.""",
     student_t: """\
 method: collapsed (a core of 3 numbers; nothing integrated out)
   mu, sigma, nu  core of 3 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance
@@ -329,20 +328,19 @@ Not exact because of 'a': its child 'y' ~ Binomial is not Gaussian.""",
 method: collapsed (a core of 2 numbers; 3 integrated out)
   mu, tau  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
            Pareto k 0.00
-  a        integrated out, and drawn exactly given the core; 3 numbers, independent given the rest: adaptive
-           quadrature, with rows that are linear in it
+  a        integrated out, and drawn given the core; 3 numbers, independent given the rest: each by adaptive
+           quadrature
 Not exact because of 'a': its child 'y' ~ Poisson is not Gaussian.""",
     pumps: """\
 method: collapsed (a core of 2 numbers; 3 integrated out)
   alpha, beta  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance
                0.00, Pareto k 0.00
-  theta        integrated out, and drawn exactly given the core; conjugate: Gamma(alpha, beta) prior with Poisson(mu)
-               of 'y'
+  theta        integrated out, and drawn given the core; conjugate: Gamma(alpha, beta) prior with Poisson(mu) of 'y'
 Not exact because 'alpha', 'beta', 'theta' depend on each other and are not one known family.""",
     missing_entries: """\
 method: collapsed (a core of 1 number; 1 integrated out)
-  mu         integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and
-             linear in them
+  mu         integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in
+             them
   sigma      core of one number, by quadrature with 000 nodes (drawn independently)
   y_missing  drawn forward: missing entries of 'y', and nothing observed depends on them
 Not exact because 'mu' ~ Normal(0, 10) does not scale with 'sigma'; an exact posterior needs a prior scaled by a known
@@ -353,15 +351,13 @@ method: exact (no data: the prior is the posterior)
   sigma  drawn forward from HalfNormal(5): nothing observed depends on it""",
     exponential_sd: """\
 method: collapsed (a core of 1 number; 1 integrated out)
-  mu     integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
-         them
+  mu     integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in them
   sigma  core of one number, by quadrature with 000 nodes (drawn independently)
 Not exact because 'mu' ~ Normal(0, 10) does not scale with 'sigma'; an exact posterior needs a prior scaled by a known
 multiple of 'sigma'.""",
     flat_scale_above_the_data: """\
 method: collapsed (a core of 1 number; 5 integrated out)
-  mu, a  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
-         them
+  mu, a  integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in them
   tau    core of one number, by quadrature with 000 nodes (drawn independently)
 Not exact because 'tau' lies above the data: 'y' ~ Normal(a, 1) has another scale.""",
     terms: """\
@@ -388,34 +384,30 @@ on it, or an InverseGamma prior on its square, would be conjugate.""",
     wrong_prior_on_a_common_scale: """\
 method: collapsed (a core of 1 number; 1 integrated out)
   sigma  core of one number, by quadrature with 000 nodes (drawn independently)
-  mu     integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
-         them
+  mu     integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in them
 Not exact because HalfNormal(1) is not an inverse gamma on the variance; an InverseGamma prior on the variance, or a
 Gamma prior on the precision, would make it exact.""",
     product: """\
 method: collapsed (a core of 1 number; 1 integrated out)
-  a  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
-     them
+  a  integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in them
   b  core of one number, by quadrature with 000 nodes (drawn independently)
 Not exact because of 'b': in 'y', a * b is a product of two factors that both contain 'a', 'b'.""",
     share_in_a_mean: """\
 method: collapsed (a core of 1 number; 1 integrated out)
-  mu  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
-      them
+  mu  integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in them
   p   core of one number, by quadrature with 000 nodes (drawn independently)
 Not exact because of 'p': Beta(1, 1) is not a normal prior, and it enters the mean of a normal.""",
     offset_scale: """\
 method: collapsed (a core of 1 number; 1 integrated out)
-  mu  integrated out, and drawn exactly given the core; joint Gaussian: normal priors, and 'y' normal and linear in
-      them
+  mu  integrated out, and drawn given the core; joint Gaussian: normal priors, and 'y' normal and linear in them
   s   core of one number, by quadrature with 000 nodes (drawn independently)
 Not exact because the scale of 'y' is not a known multiple of 's'.""",
     unknown_number_of_trials: """\
 method: gibbs (2 blocks in a sweep)
   n  slice sampling: Poisson has no known finite range
   p  conjugate step: Beta(1, 1) prior with Binomial(p) of 'y'
-Not exact because 'n', 'p' depend on each other and are not one known family. Not collapsed because 'n' is discrete,
-and is not integrated out.""",
+Not exact because 'n', 'p' depend on each other and are not one known family.
+Not collapsed because 'n' is discrete, and is not integrated out.""",
     some_of_each: """\
 method: exact (every posterior is known in closed form)
   rate  exact; conjugate: Gamma(2, 1) prior with Poisson(mu) of 'y'
@@ -452,21 +444,6 @@ method: gibbs (1 block in a sweep)
   var_a                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'a'
   var_b                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'b'
   var_y                 conjugate step given the Gaussian block: InverseGamma(0.001, 0.001) prior, scale of 'y'""",
-    student_t: """\
-method: gibbs (3 blocks in a sweep)
-  mu     joint Gaussian block of 1 number: normal priors, normal children linear in them
-  sigma  conjugate step given the Gaussian block: HalfNormal(10) prior, scale of 'y'
-  nu     slice sampling with the mixing numbers integrated out: no rule has StudentT(nu) of 'y' as a child
-  y      StudentT as a scale mixture of normals""",
-    laplace: """\
-method: gibbs (3 blocks in a sweep)
-  mu  joint Gaussian block of 1 number: normal priors, normal children linear in them
-  b   slice sampling with the mixing numbers integrated out: HalfCauchy(10) is not of the gamma family
-  y   Laplace as a scale mixture of normals""",
-    logistic: """\
-method: gibbs (1 block in a sweep)
-  a, b  adaptive Metropolis: no rule has Binomial(logit) of 'y' as a child; Normal is conjugate to Normal(mu),
-        LogNormal(mu), MvNormal(mu); not in a Gaussian block: its child 'y' ~ Binomial is not Gaussian""",
     hierarchical_poisson: """\
 method: gibbs (4 blocks in a sweep)
   mu   joint Gaussian block of 1 number: normal priors, normal children linear in them
@@ -495,24 +472,6 @@ method: gibbs (1 block in a sweep)
   tau    slice sampling with the Gaussian block integrated out: it scales only 4 numbers, and given the block it would
          stick
 The prior of 'tau', 'mu' is improper; that the posterior is proper was not checked.""",
-    terms: """\
-method: gibbs (2 blocks in a sweep)
-  p  slice sampling: the term 'penalty' of the density depends on it
-  q  slice sampling: the condition p < q of m.require depends on it
-Terms of m.factor and m.require are not renormalised in the evidence.
-That the density with its terms of m.factor is proper was not checked.""",
-    wrong_prior_of_a_share: """\
-method: gibbs (1 block in a sweep)
-  p  slice sampling: Truncated(Normal(0.5, 0.2), lower=0, upper=1) is not a Beta distribution; for Binomial(p) of 'y'
-     a Beta prior would be conjugate""",
-    wrong_prior_of_a_rate: """\
-method: gibbs (1 block in a sweep)
-  rate  slice sampling: LogNormal(0, 1) is not of the gamma family; for Poisson(mu) of 'y' a Gamma prior would be
-        conjugate""",
-    wrong_prior_of_an_sd: """\
-method: gibbs (1 block in a sweep)
-  sigma  slice sampling: LogNormal(0, 1) is not of the gamma family; for Normal(sigma) of 'y' a HalfNormal prior on
-         it, or an InverseGamma prior on its square, would be conjugate""",
     wrong_prior_on_a_common_scale: """\
 method: gibbs (1 block in a sweep)
   sigma  slice sampling with the Gaussian block integrated out: it scales only 1 number, and given the block it would

@@ -81,4 +81,4 @@ def held_names(problem: Problem, core: Sequence[str], pieces: Sequence[Piece]) -
 
 def piece_notes(pieces: Sequence[Piece]) -> dict[str, str]:
     """Return what ``explain`` says of latents that are integrated out."""
-    return {n: f"integrated out, and drawn exactly given the core; {p.reason}" for p in pieces for n in p.names}
+    return {n: f"integrated out, and drawn given the core; {p.reason}" for p in pieces for n in p.names}

@@ -28,6 +28,8 @@ def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal
             prepared = prepare(density, starts, newton=density.newton)
     except RefusedError as error:
         return Refusal(str(error))
+    except np.linalg.LinAlgError as error:
+        return Refusal(f"no proposal could be fitted: {error}")
     if not prepared.ok:
         return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
     return BulkCore(problem, density, prepared)
