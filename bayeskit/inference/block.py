@@ -300,8 +300,7 @@ class GaussianBlock:
         if system.net is None and self.priors is not None and not (-gain >= _FAR * vv).all():
             system = self.priors.factored(self, env, values)
             gain = system.gain(vv)
-        if system.net is None:
-            gain = -trusted(-gain, vv)
+        gain = -trusted(-gain, vv if system.size is None else system.size)
         return np.asarray(0.5 * (gain - system.log_det()))
 
     @cached_property

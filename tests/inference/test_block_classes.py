@@ -135,3 +135,21 @@ def test_batches_are_taken_in_parts(name, monkeypatch):
     expected = block.log_marginal(env)
     monkeypatch.setattr(block_module, "_NUMBERS", 2 * block._cost)
     np.testing.assert_allclose(block.log_marginal(env), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_noise_is_never_taken_for_density(bulk, monkeypatch):
+    """One row a group fits its group without error: next to no noise is as likely as the spread of the groups."""
+    m = bk.Model()
+    g = m.index("g", dims="obs")
+    mu, t, s = m.latent("mu", bk.Normal(0, 5)), m.latent("t", bk.HalfNormal(2)), m.latent("s", bk.HalfNormal(2))
+    a = m.latent("a", bk.Normal(mu, t), dims="g")
+    m.observed("y", bk.Normal(a[g], s), dims="obs")
+    problem = problem_of(m, {"g": list("ab"), "y": [1.0, 2.0]})
+    monkeypatch.setattr(block_module, "_MANY", 0 if bulk else 10**9)
+    t, s = (v.ravel() for v in np.meshgrid(10.0 ** np.arange(-10, 9, 2), 10.0 ** np.arange(-18, 9, 2)))
+    found = GaussianBlock(problem, ["mu", "a"]).log_marginal({**problem.env, "t": t, "s": s})
+    y = [Fraction(1), Fraction(2)]
+    exact = np.array([log_normal_density(y, covariance("ab", *pair, 5.0)) for pair in zip(t, s, strict=True)])
+    assert (np.isneginf(found) | (np.abs(found - exact) < 0.01 * np.abs(exact))).all()
+    assert np.isfinite(found[s > 1e-5]).all()
