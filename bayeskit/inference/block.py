@@ -268,7 +268,11 @@ class GaussianBlock:
                 result[at] = self._integrated(env, _some(values, at))
             return result
         if batch * self._cost <= _NUMBERS:
-            return self._integrated(env, values)
+            result = self._integrated(env, values)
+            if self.is_static and np.isneginf(result).any() and self.classes is not None:
+                other, good = self.classes.log_integral(_joined(values).T)
+                result = np.where(np.isneginf(result) & good, other, result)
+            return result
         parts = [
             self._integrated(self._here(env, at), _some(values, at)) for at in _parts(np.arange(batch), self._cost)
         ]
