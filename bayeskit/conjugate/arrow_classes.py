@@ -9,8 +9,8 @@ last column, is
           M_3 = (A + Q)^{-1},\; M_2 = Q M_3,\; M_1 = Q M_3 A,
 
 in which nothing of the size of Q cancels; for groups that one entry alone knows, what their rows fit is taken out first
-(``group_fits``), so that nothing of the size of A does either. Groups whose :math:`A_e` and Q are equal share the M: what is summed over
-groups are products of known vectors, summed once for each class. Arrays run over the batch last.
+(``group_fits``), so that nothing of the size of A does either. Groups whose :math:`A_e` and Q are equal share the M:
+what is summed over groups are products of known vectors, summed once for each class. Arrays run over the batch last.
 Source: the parallel sum of ``arrow.factor_under``; Rue and Held (2005), sec. 2.4.
 """
 
