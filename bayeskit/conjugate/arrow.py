@@ -42,6 +42,7 @@ class Factored:
     LS: Array  # (b, r, r), lower
     xd: Array  # LS^-1 (hd - C' A^-1 hw)
     net: Array | None = None  # h' P^-1 h - v'v, where it was found without subtracting the two
+    size: Array | None = None  # of the terms it was found from
 
     def log_det(self) -> Array:
         """Log determinant of the precision, ``(b,)``."""
@@ -153,7 +154,7 @@ def factor_under(priors: Priors, A: Array, B: Array, E: Array) -> Factored:
     xd = forward(LS, E[:, :r, r] - Cb + pulled[..., 0].sum(axis=-2))
     net = (x * x).sum(axis=(-2, -1)) + (xd * xd).sum(axis=-1) - vv
     XB = XC - XQ @ priors.B
-    return Factored(L, XB, forward(L, B[..., r] + priors.Q * b), LS, xd, net)
+    return Factored(L, XB, forward(L, B[..., r] + priors.Q * b), LS, xd, net, np.abs(vv))
 
 
 def cholesky(matrices: Array) -> Array:

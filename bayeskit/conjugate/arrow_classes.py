@@ -8,8 +8,9 @@ last column, is
 .. math:: E + \sum_g B_g' M_1 B_g + B_g' M_2 \tilde C_g + \tilde C_g' M_2' B_g - \tilde C_g' M_3 \tilde C_g, \qquad
           M_3 = (A + Q)^{-1},\; M_2 = Q M_3,\; M_1 = Q M_3 A,
 
-in which nothing of the size of Q cancels. Groups whose :math:`A_e` and Q are equal share the M: what is summed over
-groups are products of known vectors, summed once for each class. Arrays run over the batch last.
+in which nothing of the size of Q cancels; for groups that one entry alone knows, what their rows fit is taken out first
+(``group_fits``), so that nothing of the size of A does either. Groups whose :math:`A_e` and Q are equal share the M:
+what is summed over groups are products of known vectors, summed once for each class. Arrays run over the batch last.
 Source: the parallel sum of ``arrow.factor_under``; Rue and Held (2005), sec. 2.4.
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from bayeskit.conjugate.group_fits import fit_groups
 from bayeskit.conjugate.small_matrices import Square, cholesky, inverse_lower, solve_lower, solve_upper, sum_of
 
 Array = np.ndarray
@@ -77,14 +79,21 @@ class ArrowClasses:
         ``(e, r + 1, r + 1)``.
     priors : GroupPriors or None
         Priors of the wide part that are not among the entries.
+    rows : array (e, G)
+        How many rows each group has in each entry.
     """
 
-    def __init__(self, A: Array, B: Array, E: Array, priors: GroupPriors | None) -> None:
+    def __init__(self, A: Array, B: Array, E: Array, priors: GroupPriors | None, rows: Array) -> None:
         self.entries, self.groups, self.width, _ = A.shape
         self.rest = E.shape[-1] - 1
         self.priors = priors
+        self._fitted, self._way = np.zeros(self.groups, dtype=bool), np.zeros(B.shape[1:])
+        size = np.diagonal(E, axis1=1, axis2=2)
         if priors is not None:
-            B, E = _about(A, B, E, priors.b)
+            fits = fit_groups(A, B, E, priors.B, priors.b, rows)
+            B, E = _about(A, B, fits.E, priors.b, ~fits.fitted)
+            self._fitted, self._way, size = fits.fitted, fits.way, fits.size
+        self._size = size.T.copy()
         self._A, self._B = A, B
         self.of, first, self.counts = _classes(A, priors)
         self.classes = len(first)
@@ -114,20 +123,22 @@ class ArrowClasses:
         kinds: list[tuple[int, int]] = []  # rows of the precisions' table, rows of the matrices' table
         sums: list[Array] = []
         pair = {(f, g): i for i, (f, g) in enumerate(combinations_with_replacement(range(e), 2))}
-        C = [(f, i, self._B[f, :, i]) for f in range(e) for i in range(k)]
+        apart = ~self._fitted[:, None]
+        C = [(f, i, np.where(apart, self._B[f, :, i], 0.0)) for f in range(e) for i in range(k)]
         for n, (f, i, left) in enumerate(C):
             for g, j, right in C[n:]:
                 kinds.append((1 + e + pair[f, g], min(i, j) * k + max(i, j)))
                 sums.append(-self._products(left, right, twice=(f, i) != (g, j)))
         if self.priors is not None:
             B = np.concatenate([self.priors.B, np.zeros((self.groups, k, 1))], axis=-1)
+            way = np.where(apart[..., None], B, self._way)
             for i in range(k):
                 for f, j, right in C:
                     kinds.append((1 + f, k * k + i * k + j))
                     sums.append(self._products(B[:, i], right, twice=True))
                 for j in range(i, k):
                     kinds.append((0, 2 * k * k + i * k + j))
-                    sums.append(self._products(B[:, i], B[:, j], twice=i != j))
+                    sums.append(self._products(way[:, i], way[:, j], twice=i != j))
         table = np.stack(sums)  # (kinds, C, outputs)
         shown = np.any(table != 0, axis=-1)
         if self.classes >= _SEVERAL:  # a matrix product a kind: nothing is gathered
@@ -168,14 +179,13 @@ class ArrowClasses:
                 matrices += [sum_of([under[i][n] * A[n, j] for n in range(k)]) for i in range(k) for j in range(k)]
             products = np.concatenate([np.ones((1, batch)), p, *(p[i : i + 1] * p[i:] for i in range(self.entries))])
             several = matrices if self.classes >= _SEVERAL else np.concatenate(matrices)
-            own = self._E @ p
-            S = own
+            S = self._E @ p
             for table, left, right in self._table:
                 S = S + table @ (products[left] * several[right])
             log_det = sum_of([self.counts @ np.log(L[i][i]) for i in range(k)])
-            return self._dense(S, own, 2.0 * log_det, p, root, inverse)
+            return self._dense(S, 2.0 * log_det, p, root, inverse)
 
-    def _dense(self, S: Array, own: Array, log_det: Array, p: Array, root: Square, inverse: Square) -> Eliminated:
+    def _dense(self, S: Array, log_det: Array, p: Array, root: Square, inverse: Square) -> Eliminated:
         """Factor the dense rest of upper triangles ``(outputs, b)``."""
         r, batch = self.rest, S.shape[1]
         full = np.empty((r + 1, r + 1, batch))
@@ -192,11 +202,11 @@ class ArrowClasses:
         xd = solve_lower(LS, full[:r, r])
         pivots = LS[np.arange(r), np.arange(r)]
         where = np.flatnonzero(self._upper[0] == self._upper[1])
-        size = np.maximum(own[where], S[where])
+        size = np.maximum(np.abs(self._size @ p), S[where])
         squares = full[r, r] - (xd * xd).sum(axis=0)
         good = (pivots * pivots > _LOST * size[:r]).all(axis=0) & np.isfinite(log_det) & np.isfinite(squares)
         log_det = log_det + 2.0 * np.log(pivots).sum(axis=0)
-        return Eliminated(log_det, squares, np.abs(size[r]), good, p, root, inverse, LS, xd)
+        return Eliminated(log_det, squares, size[r], good, p, root, inverse, LS, xd)
 
     # ---- draws --------------------------------------------------------------------------------------------------
     @cached_property
@@ -235,12 +245,13 @@ class ArrowClasses:
         return result
 
 
-def _about(A: Array, B: Array, E: Array, b: Array) -> tuple[Array, Array]:
-    """Return the sums of rows centred about the priors' own offsets ``b (G, k)``."""
+def _about(A: Array, B: Array, E: Array, b: Array, groups: Array) -> tuple[Array, Array]:
+    """Return the sums of rows centred about the priors' own offsets ``b (G, k)``; E for some of the groups alone."""
     B, E = B.copy(), E.copy()
     r = E.shape[-1] - 1
     before = B[..., r].copy()
     B[..., r] -= np.einsum("egij,gj->egi", A, b)
+    b = np.where(groups[:, None], b, 0.0)
     pulled = np.einsum("egkr,gk->er", B[..., :r], b)
     E[:, :r, r] -= pulled
     E[:, r, :r] -= pulled

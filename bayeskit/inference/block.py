@@ -268,7 +268,11 @@ class GaussianBlock:
                 result[at] = self._integrated(env, _some(values, at))
             return result
         if batch * self._cost <= _NUMBERS:
-            return self._integrated(env, values)
+            result = self._integrated(env, values)
+            if self.is_static and np.isneginf(result).any() and self.classes is not None:
+                other, good = self.classes.log_integral(_joined(values).T)
+                result = np.where(np.isneginf(result) & good, other, result)
+            return result
         parts = [
             self._integrated(self._here(env, at), _some(values, at)) for at in _parts(np.arange(batch), self._cost)
         ]
@@ -300,8 +304,7 @@ class GaussianBlock:
         if system.net is None and self.priors is not None and not (-gain >= _FAR * vv).all():
             system = self.priors.factored(self, env, values)
             gain = system.gain(vv)
-        if system.net is None:
-            gain = -trusted(-gain, vv)
+        gain = -trusted(-gain, vv if system.size is None else system.size)
         return np.asarray(0.5 * (gain - system.log_det()))
 
     @cached_property

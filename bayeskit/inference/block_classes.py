@@ -105,9 +105,11 @@ def block_classes(block: GaussianBlock) -> BlockClasses | None:
     if not layout.groups or layout.width > MOST_WIDE or not block.is_static:
         return None
     apart = {id(bf) for bf, _, _ in block.priors.rows} if block.priors is not None else set()
-    fixed = np.zeros(layout.size)
+    known = np.zeros((2, layout.size))  # of rows that touch the groups, and of others: only the former can be fitted
+    counts = np.zeros((2, layout.groups))
     flat: list[Array] = []
     rows: list[int] = []
+    number: list[Array] = []
     start = 1
     place: dict[int, int] = {}
     for bf in block.table:
@@ -118,15 +120,19 @@ def block_classes(block: GaussianBlock) -> BlockClasses | None:
             if moves:
                 rows += range(start, start + len(bf.sums))
                 flat += list(bf.sums)
+                number += [bf.rows_by_group()] * len(bf.sums)
             else:
-                fixed = fixed + bf.sums[0]
+                which = 0 if bf.touches_groups else 1
+                known[which] += bf.sums[0]
+                counts[which] += bf.rows_by_group()
         start += len(bf.sums) if moves else 0
-    if fixed.any() or not flat:
-        rows, flat = [0, *rows], [fixed, *flat]
+    for sums, count in zip(known, counts, strict=True):
+        if sums.any() or not flat:
+            rows, flat, number = [0, *rows], [sums, *flat], [count, *number]
     if len(rows) > _MOST_ENTRIES:
         return None
     A, B, E = layout.augmented(np.stack(flat))
-    classes = ArrowClasses(A, B, E, _priors(block, place))
+    classes = ArrowClasses(A, B, E, _priors(block, place), np.stack(number))
     if classes.table_size > _MOST_TABLE:
         return None
     return BlockClasses(block, classes, np.array(rows))

@@ -107,6 +107,20 @@ class BlockFactor:
             return self.vectors.triangle(pilot, R)
         return triangle(self._numbers, self.precision.framed_weight, pilot, R)
 
+    @property
+    def touches_groups(self) -> bool:
+        """Whether its rows touch wide unknowns."""
+        rows = self.laid if self.vectors is None else self.vectors.laid
+        return rows is None or rows.group is not None
+
+    def rows_by_group(self) -> Array:
+        """Return how many rows of numbers touch each group; without end for vectors, whose entries hang together."""
+        groups = self.layout.groups
+        if self.laid is None or self.laid.group is None:
+            return np.full(groups, np.inf if self.touches_groups else 0.0)
+        group = np.broadcast_to(self.laid.group, self.laid.shape)
+        return np.bincount(group[np.broadcast_to(self.precision.framed_weight, self.laid.shape) > 0], minlength=groups)
+
     def rows(self, pilot: Pilot) -> list[Rows]:
         """Return the rows as dense arrays about a pilot, one set per entry."""
         return [self._numbers.written_out(pilot)] if self.vectors is None else self.vectors.written_out(pilot)

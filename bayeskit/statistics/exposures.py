@@ -69,6 +69,7 @@ class Exposed:
         """Return the counts ``(*groups, cells, entries)``, the exposures, and the log of the constant K."""
         *y, c, carrier = (moments.count * m for m in moments.means)
         y = [np.rint(k) for k in y]
+        c = np.rint(c) if self.parameter == "n" else c
         with np.errstate(all="ignore"):
             constant = float((carrier - self.carrier(y, c)).sum())
         return np.stack(y, axis=-1), c, constant

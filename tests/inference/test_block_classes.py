@@ -93,17 +93,39 @@ def test_marginals_hold_at_any_scale(name, mean, prior, scale, bulk, monkeypatch
         assert found[c] == pytest.approx(expected, rel=1e-10)
 
 
-def test_pivots_that_are_lost_are_left_to_the_block(monkeypatch):
-    """A covariate of groups among the rows themselves, and next to no noise: its precision cancels."""
+def covariate_of_groups(second):
+    """A covariate of groups among the rows themselves: with next to no noise, what they say of it cancels."""
     m = bk.Model()
     g, u = m.index("g", dims="obs"), m.data("u", dims="obs")
     t, s = m.latent("t", bk.HalfNormal(1)), m.latent("s", bk.HalfNormal(1))
-    mu, b = m.latent("mu", bk.Normal(0, 1)), m.latent("b", bk.Normal(0, 1e6))
+    mu, b = m.latent("mu", bk.Normal(0, 1)), m.latent("b", bk.Normal(0, 1000))
     a = m.latent("a", bk.Normal(mu, t), dims="g")
     m.observed("y", bk.Normal(a[g] + b * u, s), dims="obs")
-    problem = problem_of(m, {"g": list("aabbcc"), "u": [1.0, 1, 2, 2, 4, 4], "y": [0.1, 0.2, 1.1, 1.0, 2.3, 2.0]})
+    data = {"g": list("aabbcc"), "u": [1.0, 1, 2, 2, 4, 4], "y": [0.1, 0.2, 1.1, 1.0, 2.3, 2.0]}
+    if second:
+        m.observed("z", bk.Normal(a[g], m.latent("r", bk.HalfNormal(1))), dims="obs")
+        data["z"] = [0.3, 0.1, 0.4, 0.2, 0.2, 0.1]
+    return problem_of(m, data), data
+
+
+def test_what_groups_explain_is_taken_out_of_covariates(monkeypatch):
+    problem, data = covariate_of_groups(second=False)
+    monkeypatch.setattr(block_module, "_MANY", 0)
+    t, s = np.array([1.0, 0.5, 2.0, 1e-6]), np.array([1e-6, 1e-3, 1e3, 1.0])
     block = GaussianBlock(problem, ["mu", "b", "a"])
-    env = {**problem.env, "t": np.array([1.0, 1.0, 0.5]), "s": np.array([1.0, 1e-5, 2.0])}
+    found = block.log_marginal({**problem.env, "t": t, "s": s})
+    y = [Fraction(v) for v in data["y"]]
+    for c in range(4):
+        cov = covariance(data["g"], t[c], s[c], 1.0)
+        cov = [[v + 10**6 * Fraction(p) * Fraction(q) for v, q in zip(row, data["u"], strict=True)]
+               for row, p in zip(cov, data["u"], strict=True)]  # fmt: skip
+        assert found[c] == pytest.approx(log_normal_density(y, cov), rel=1e-9)
+
+
+def test_pivots_that_are_lost_are_left_to_the_block(monkeypatch):
+    problem, _ = covariate_of_groups(second=True)  # two rows of unlike precisions a group
+    block = GaussianBlock(problem, ["mu", "b", "a"])
+    env = {**problem.env, "t": np.array([1.0, 1.0, 0.5]), "s": np.array([1.0, 1e-5, 2.0]), "r": np.ones(3)}
     monkeypatch.setattr(block_module, "_MANY", 10**9)
     expected = block.log_marginal(env)
     monkeypatch.setattr(block_module, "_MANY", 0)
@@ -135,3 +157,23 @@ def test_batches_are_taken_in_parts(name, monkeypatch):
     expected = block.log_marginal(env)
     monkeypatch.setattr(block_module, "_NUMBERS", 2 * block._cost)
     np.testing.assert_allclose(block.log_marginal(env), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_noise_is_never_taken_for_density(bulk, monkeypatch):
+    """One row a group fits its group without error: next to no noise is as likely as the spread of the groups."""
+    m = bk.Model()
+    g = m.index("g", dims="obs")
+    mu, t, s = m.latent("mu", bk.Normal(0, 5)), m.latent("t", bk.HalfNormal(2)), m.latent("s", bk.HalfNormal(2))
+    a = m.latent("a", bk.Normal(mu, t), dims="g")
+    m.observed("y", bk.Normal(a[g], s), dims="obs")
+    problem = problem_of(m, {"g": list("ab"), "y": [1.0, 2.0]})
+    monkeypatch.setattr(block_module, "_MANY", 0 if bulk else 10**9)
+    t, s = (v.ravel() for v in np.meshgrid(10.0 ** np.arange(-10, 9, 2), 10.0 ** np.arange(-18, 9, 2)))
+    found = GaussianBlock(problem, ["mu", "a"]).log_marginal({**problem.env, "t": t, "s": s})
+    y = [Fraction(1), Fraction(2)]
+    exact = np.array([log_normal_density(y, covariance("ab", *pair, 5.0)) for pair in zip(t, s, strict=True)])
+    if bulk:  # the fits of the groups are taken out
+        np.testing.assert_allclose(found, exact, rtol=1e-9)
+    assert (np.isneginf(found) | (np.abs(found - exact) < 0.01 * np.abs(exact))).all()
+    assert np.isfinite(found[s > 1e-5]).all()

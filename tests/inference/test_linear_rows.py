@@ -219,7 +219,8 @@ def test_rows_reduced_at_condition_are_read(name):
     problem = reduce_rows(problem_of(m, {n: np.repeat(v, times, axis=0) for n, v in values.items()}))
     names = list(problem.latents)
     factor = next(f for f in problem.factors if f.name == "y")
-    assert factor.weight.sum() == times.sum()
+    assert factor.shape[0] < times.sum() / 2
+    assert factor.weight is None or factor.weight.sum() == times.sum()  # counts with exposures are added up
     env = states(problem, names, 9, scale=0.2)
     np.testing.assert_allclose(linear_rows(problem, factor, names).total(env), factor.total(env), rtol=1e-11)
 

@@ -460,6 +460,15 @@ def test_regressors_that_never_repeat_stay_rows():
     assert posterior._reduction._groups["y"][0].whole is None  # three batches of 3000 are not carried along
 
 
+def test_counts_that_are_added_up_stay_whole():
+    m, data = trials(np.random.default_rng(3))
+    factor = in_cells(m.condition(data)._problem)
+    n, y = (np.asarray(e.evaluate(m.condition(data)._problem.env))[0] for e in (factor.parameter("n"), factor.value))
+    groups = [data["g"] == g for g in "abc"]
+    assert n.tolist() == [data["n"][g].sum() for g in groups]
+    assert y.tolist() == [data["y"][g].sum() for g in groups]
+
+
 # ---- what stays row by row ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["missing_in_plates", "two_indices", "normal_plates", "vectors"])
 def test_log_likelihood_and_observed_data_are_row_by_row(name):

@@ -22,10 +22,10 @@ ALONG = np.array([3.0, 3.5, 4.0, 5.0, 6.0, 7.5, 9.0, 11.0, 14.0, 18.0, 24.0])
 # Nats by which the density must exceed the fit, where the tail still holds this share of the mass of its axis.
 EXCESS = 1.5
 LEAST_SHARE = 0.01
-# Shares of the components of tails: for what lies off the axis, twice what lies along it.
-AMPLE, MOST_SHARE = 2.0, 0.15
-# Skewness of such a component: the slopes of its two sides are as 1 to 20.
-SKEW, DOF = 1.5, 5.0
+# Shares of the components of tails: of what lies along the axis, for the body reaches some way out too.
+AMPLE, MOST_SHARE = 1.0, 0.12
+# Skewness of such a component: the slopes of its two sides are as 1 to 12.
+SKEW, DOF = 1.5, 8.0
 
 
 def tailed(log_density: Callable[[Array], Array], fit: TMixture) -> TMixture:

@@ -238,6 +238,8 @@ def _first_panels(cells: Cells, centre: Array, scale: Array) -> tuple[Array, Arr
             ends = centre[some] + sign * np.stack([inner[some], outer[some]])
             found.append((some, ends.min(axis=0), ends.max(axis=0)))
             inner, outer = outer, outer * 4.0
+    if not found:  # no cell has any mass in sight: their integrals come out as zero
+        found.append((np.arange(cells.size), centre - 3.0 * scale, centre + 3.0 * scale))
     cell, low, high = (np.concatenate([f[i] for f in found]) for i in range(3))
     if cells.anchored:
         cell, low, high = _cut_about_zero(cell, low, high)
