@@ -211,7 +211,8 @@ class ConjugateUpdate:
         """Return the log of what the latent integrates to, its children included: ``(batch,)``."""
         if isinstance(self.family, NormalFamily):
             return self._evidence_about_centre(self.family, env)
-        gain = self.family.log_normaliser(self.naturals(env)) - self.family.log_prior_normaliser(self.prior(env))
+        parts = zip(*self.children_naturals(env), strict=True)
+        gain = self.family.log_gain(self.prior(env), tuple(sum(p[1:], p[0]) for p in parts))
         total = gain.reshape(gain.shape[0], -1).sum(axis=1)
         for c in self.contributions:
             total = total + c.base(env)

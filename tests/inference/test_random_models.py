@@ -184,7 +184,8 @@ def vectors(rng):
         cov = m.latent("cov", bk.InverseWishart(5, 2 * np.eye(2)), dims=("k", "k_"))
         b = m.latent("b", bk.MvNormal(mean, cov=cov), dims=("g", "k"))
     else:
-        b = m.latent("b", bk.MvNormal(mean, tau=m.latent("prec", bk.Wishart(4, np.eye(2) / 4), dims=("k", "k_"))), dims=("g", "k"))
+        precision = m.latent("precision", bk.Wishart(4, np.eye(2) / 4), dims=("k", "k_"))
+        b = m.latent("b", bk.MvNormal(mean, tau=precision), dims=("g", "k"))
     m.observed("y", bk.Normal(m.data("x", dims=("obs", "k")) @ b, **scale(m, "s", rng)), dims=("g", "obs"))
     return m, {"x": np.column_stack([np.ones(rows), rng.normal(size=rows)])}
 

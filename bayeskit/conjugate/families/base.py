@@ -30,6 +30,13 @@ class NaturalFamily(Protocol):
     def log_prior_normaliser(self, naturals: Naturals) -> Array:
         """Return the same for a prior, whose log density is that of the bare kernel where it is improper."""
 
+    def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
+        """Return by how much the log normaliser of a prior grows with what its children add.
+
+        The difference of the two loses all digits where a prior has parameters of many digits before the point, as a
+        concentration has that was proposed far out.
+        """
+
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return the unnormalised log density that ``log_normaliser`` integrates."""
 
@@ -73,6 +80,12 @@ def kernels(name: str, size: int = 2) -> Distribution:
 def density_of(family: NaturalFamily, x: Array, naturals: Naturals) -> Array:
     """Return the normalised log density of x: kernel less normaliser."""
     return np.asarray(family.log_kernel(x, naturals) - family.log_normaliser(naturals) + family.log_jacobian(x))
+
+
+def difference(family: NaturalFamily, prior: Naturals, gained: Naturals) -> Array:
+    """Return the difference of the log normalisers with and without what was gained."""
+    after = tuple(p + g for p, g in zip(prior, gained, strict=True))
+    return np.asarray(family.log_normaliser(after) - family.log_prior_normaliser(prior))
 
 
 def where_proper(family: NaturalFamily, naturals: Naturals) -> Array:

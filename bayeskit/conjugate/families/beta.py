@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import xlog1py, xlogy
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
-from bayeskit.distributions.gammafunctions import log_beta
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
+from bayeskit.distributions.gammafunctions import log_beta, log_rising
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -32,6 +32,14 @@ class BetaFamily:
     def log_prior_normaliser(self, naturals: Naturals) -> Array:
         """Return the same; 0 for Beta(0, 0)."""
         return where_proper(self, naturals)
+
+    def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
+        """Return ``log B(a + s, b + f) - log B(a, b)`` by rising factorials."""
+        (a, b), (s, f) = prior, gained
+        proper = self.is_proper(prior)
+        with np.errstate(all="ignore"):
+            gain = log_rising(a, s) + log_rising(b, f) - log_rising(a + b, s + f)
+        return gain if proper.all() else np.where(proper, gain, difference(self, prior, gained))
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return ``(a - 1) log x + (b - 1) log(1 - x)``."""

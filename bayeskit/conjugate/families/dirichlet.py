@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
+from bayeskit.distributions.gammafunctions import log_rising
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -32,6 +33,14 @@ class DirichletFamily:
     def log_prior_normaliser(self, naturals: Naturals) -> Array:
         """Return the same."""
         return where_proper(self, naturals)
+
+    def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
+        """Return the same for ``alpha + n`` less that for ``alpha``, by rising factorials."""
+        (alpha,), (n,) = prior, gained
+        positive = (alpha > 0).all(axis=-1)
+        with np.errstate(all="ignore"):
+            gain = np.asarray(log_rising(alpha, n).sum(axis=-1) - log_rising(alpha.sum(axis=-1), n.sum(axis=-1)))
+        return gain if positive.all() else np.where(positive, gain, difference(self, prior, gained))
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return ``sum (alpha_k - 1) log x_k`` over the categories that can occur."""

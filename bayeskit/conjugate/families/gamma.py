@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
 from bayeskit.conjugate.gamma_integral import draw_between, log_gamma_integral
+from bayeskit.distributions.gammafunctions import log_rising
 from bayeskit.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -98,6 +99,20 @@ class GammaFamily:
         lower = np.zeros(()) if self.lower is None else np.asarray(self.lower, dtype=float) ** self.power
         upper = np.full((), np.inf) if self.upper is None else np.asarray(self.upper, dtype=float) ** self.power
         return lower, upper
+
+    def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
+        """Return the difference of the log normalisers; of gammas and inverse gammas by rising factorials."""
+        shape, rate, other = prior
+        more, faster, further = gained
+        if not np.any(rate) and not np.any(faster):
+            shape, rate, other, more, faster, further = -shape, other, rate, -more, further, faster
+        plain = (shape > 0) & (rate > 0) & (more >= 0)
+        if self.truncated or np.any(other) or np.any(further) or not plain.any():
+            return difference(self, prior, gained)
+        with np.errstate(all="ignore"):
+            slower = -shape * np.log1p(faster / rate) - more * np.log(0.5 * (rate + faster))
+            gain = np.asarray(log_rising(shape, more) + slower)
+        return gain if plain.all() else np.where(plain, gain, difference(self, prior, gained))
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return the kernel in v, at ``x**m``."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, difference, where_proper
 from bayeskit.conjugate.normal_integral import draw_between, log_normal_integral
 from bayeskit.errors import RefusedError
 
@@ -55,6 +55,10 @@ class NormalFamily:
         lower = -np.inf if self.lower is None else self.lower
         upper = np.inf if self.upper is None else self.upper
         return np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+
+    def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
+        """Return the difference of the log normalisers."""
+        return difference(self, prior, gained)
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return ``h x - P x**2 / 2``."""

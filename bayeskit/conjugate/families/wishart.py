@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import multigammaln
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, kernels, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -43,6 +43,10 @@ class WishartFamily:
     def log_prior_normaliser(self, naturals: Naturals) -> Array:
         """Return the same."""
         return where_proper(self, naturals)
+
+    def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
+        """Return the difference of the log normalisers."""
+        return difference(self, prior, gained)
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return the kernel at X."""

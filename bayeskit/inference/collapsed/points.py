@@ -16,6 +16,8 @@ from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.model.problem import Problem
 
 Array = np.ndarray
+# A chain that stays so long at one point, in draws and as a share of them, has met a weight that few others balance.
+LONGEST_STAY, MOST_STAYED = 40, 0.1
 
 
 def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal:
@@ -63,10 +65,11 @@ class BulkCore:
             "acceptance_rate": float(result.accepted.mean()),
             "pareto_k": float(judge.pareto_k),
         }
-        if not judge.ok:
+        reason = judge.reason or _stuck(result.accepted)
+        if reason:
             names = ", ".join(f"'{n}'" for n in self.core)
             warnings.warn(
-                f"The draws of {names} may be poor: {judge.reason}. Compare with method='gibbs'.",
+                f"The draws of {names} may be poor: {reason}. Compare with method='gibbs'.",
                 SamplingWarning,
                 stacklevel=2,
             )
@@ -79,3 +82,13 @@ class BulkCore:
     def marginal(self, name: str, wrap: Any) -> Refusal:
         """Refuse: the core is known by draws."""
         return Refusal(f"its core {', '.join(repr(n) for n in self.core)} is sampled")
+
+
+def _stuck(accepted: Array) -> str:
+    """Say where a chain stayed at one point for a large part of its draws; empty if none did."""
+    draws = accepted.shape[1]
+    ends = [np.concatenate([[0], np.flatnonzero(chain), [draws]]) for chain in accepted]
+    longest = max(int(np.diff(e).max()) for e in ends)
+    if longest < LONGEST_STAY or longest < MOST_STAYED * draws:
+        return ""
+    return f"a chain stayed at one point for {longest} of its {draws} draws"
