@@ -1,9 +1,9 @@
 """Four normal variables with 15 % of the entries missing: mu ~ N(0, 10^2 I), Sigma ~ InverseWishart(6, I).
 
-bayeskit and JAGS are given the missing entries as unknowns. JAGS has no partly observed vectors: it gets the regression
-of each column on those before it, where Sigma ~ InverseWishart(nu, I) means that column j of d has residual variance
-d_j ~ IG((nu - d + j) / 2, 1 / 2) and coefficients ~ N(0, d_j). Gradient samplers get the density with the missing
-entries integrated out, one pattern after the other, and the precision by its Bartlett factor.
+All systems are given the missing entries as unknowns. JAGS has no partly observed vectors: it gets the regression of
+each column on those before it, where Sigma ~ InverseWishart(nu, I) means that column j of d has the residual variance
+d_j ~ IG((nu - d + j) / 2, 1 / 2) and coefficients ~ N(0, d_j). Gradient samplers get the precision by its Bartlett
+factor A (the inverse of Sigma is A A'), which is also what scales the residuals: no factorisation at all.
 """
 
 import numpy as np
@@ -55,43 +55,41 @@ def jags_draws(draws):
     return {"mu": draws["mu"], "Sigma": (half / draws["tau"][..., None, :]) @ half.swapaxes(-1, -2)}
 
 
-def patterns(y):
-    """Yield the observed columns of every pattern, and its rows."""
-    seen = ~np.isnan(np.asarray(y))
-    for pattern in np.unique(seen, axis=0):
-        columns = np.flatnonzero(pattern)
-        if columns.size:
-            yield columns, np.asarray(y)[(seen == pattern).all(axis=1)][:, columns]
-
-
 def pymc(data):
     import pymc as pm
     import pytensor.tensor as pt
 
     rows, columns = np.tril_indices(DIM, -1)
+    missing = np.nonzero(np.isnan(data["y"]))
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 10, shape=DIM)
         chi2 = pm.ChiSquared("chi2", NU - np.arange(DIM), shape=DIM)
         below = pm.Normal("below", 0, 1, shape=len(rows))
         bartlett = pt.diag(chi2**0.5)[rows, columns].set(below)
         half = pt.linalg.solve_triangular(bartlett, pt.eye(DIM), lower=True)
-        cov = pm.Deterministic("Sigma", half.T @ half)
-        for i, (seen, values) in enumerate(patterns(data["y"])):
-            pm.MvNormal(f"y_{i}", mu[seen], cov=cov[np.ix_(seen, seen)], observed=values)
+        pm.Deterministic("Sigma", half.T @ half)
+        unknown = pm.Flat("y_missing", shape=len(missing[0]), initval=np.zeros(len(missing[0])))
+        y = pt.as_tensor(data["y"])[missing].set(unknown)
+        scaled = (y - mu) @ bartlett
+        pm.Potential("y", len(data["y"]) * 0.5 * pt.log(chi2).sum() - 0.5 * (scaled**2).sum())
     return model
 
 
 def numpyro(y):
     import jax.numpy as jnp
     from jax.scipy.linalg import solve_triangular
-    from numpyro import deterministic, sample
-    from numpyro.distributions import Chi2, MultivariateNormal, Normal
+    from numpyro import deterministic, factor, sample
+    from numpyro.distributions import Chi2, ImproperUniform, Normal, constraints
 
+    missing = np.nonzero(np.isnan(np.asarray(y)))
     mu = sample("mu", Normal(0, 10).expand([DIM]).to_event(1))
     chi2 = sample("chi2", Chi2(NU - jnp.arange(DIM)).to_event(1))
     below = sample("below", Normal(0, 1).expand([DIM * (DIM - 1) // 2]).to_event(1))
     bartlett = jnp.diag(chi2**0.5).at[np.tril_indices(DIM, -1)].set(below)
     half = solve_triangular(bartlett, jnp.eye(DIM), lower=True)
-    cov = deterministic("Sigma", half.T @ half)
-    for i, (seen, values) in enumerate(patterns(y)):
-        sample(f"y_{i}", MultivariateNormal(mu[seen], cov[np.ix_(seen, seen)]), obs=values)
+    deterministic("Sigma", half.T @ half)
+    full = (
+        jnp.asarray(y).at[missing].set(sample("y_missing", ImproperUniform(constraints.real, (), (len(missing[0]),))))
+    )
+    scaled = (full - mu) @ bartlett
+    factor("y", len(y) * 0.5 * jnp.log(chi2).sum() - 0.5 * (scaled**2).sum())
