@@ -22,20 +22,34 @@ def log_jacobian(transform: Transform, u: Array, x: Array) -> Array:
     total = transform.log_jacobian(u)
     if isinstance(transform, Identity):
         return total
-    back = np.isfinite(transform.forward(x))
+    try:
+        back = np.isfinite(transform.forward(x))
+    except np.linalg.LinAlgError:  # a matrix is singular but for rounding: it is found one by one
+        tail = u.shape[total.ndim :]
+        rows = zip(u.reshape(-1, *tail), x.reshape(total.size, *x.shape[total.ndim :]), strict=True)
+        back = np.array([_leads_back(transform, *row) for row in rows])
     return np.where(back.reshape(*total.shape, -1).all(axis=-1), total, -np.inf)
+
+
+def _leads_back(transform: Transform, u: Array, x: Array) -> bool:
+    try:
+        return bool(np.isfinite(transform.forward(x)).all())
+    except np.linalg.LinAlgError:
+        return False
 
 
 class Unconstrained:
     """Latents packed into vectors ``(chain, d)`` on the unconstrained scale.
 
     A bound that depends on other latents of the vector is read at their new values: they come in the order in which
-    they were declared, so that a parent is unpacked before its children.
+    they were declared, so that a parent is unpacked before its children. No bound may depend on the latents that are
+    ``integrated`` out; other parameters may.
     """
 
-    def __init__(self, problem: Problem, names: Sequence[str]) -> None:
+    def __init__(self, problem: Problem, names: Sequence[str], integrated: Sequence[str] = ()) -> None:
         self.problem = problem
         self.names = [n for n in problem.latents if n in set(names)]
+        self._unknown = {n: np.full((1, *problem.latents[n].shape), np.nan) for n in integrated}
         self.factors = problem.factors_of(self.names)
         self.has_terms = any(problem.terms_of(n) for n in self.names)
         self._still = {
@@ -48,13 +62,13 @@ class Unconstrained:
         """Return the vector of the state's values."""
         parts = []
         for name in self.names:
-            u = self._transform(name, env).forward(env[name])
+            u = self.transform(name, env).forward(env[name])
             parts.append(u.reshape(u.shape[0], -1))
         return np.concatenate(parts, axis=1)
 
     def sizes(self, env: Environment) -> dict[str, int]:
         """Return how many numbers of the vector each latent takes, in its order."""
-        return {n: self._transform(n, env).forward(env[n])[0].size for n in self.names}
+        return {n: self.transform(n, env).forward(env[n])[0].size for n in self.names}
 
     def unpack(self, vector: Array, env: Environment) -> tuple[dict[str, Array], Array]:
         """Return the latents by name and the log Jacobian ``(chain,)``."""
@@ -64,7 +78,7 @@ class Unconstrained:
         start = 0
         for name in self.names:
             latent = self.problem.latents[name]
-            transform = self._transform(name, state)
+            transform = self.transform(name, state)
             event = len(latent.prior.event) if latent.missing_from is None else 0
             head, tail = latent.shape[: len(latent.shape) - event], latent.shape[len(latent.shape) - event :]
             shape = (*head, *transform.unconstrained_event_shape(tail))
@@ -86,8 +100,23 @@ class Unconstrained:
             total = total + self.problem.extra_log_density(state)
         return np.where(np.isnan(total), -np.inf, total)
 
-    def _transform(self, name: str, env: Environment) -> Transform:
+    def transform(self, name: str, env: Environment) -> Transform:
+        """Return the transform of one of the latents, its bounds read in a state."""
         if name in self._still:
             return self._still[name]
         prior = self.problem.latents[name].prior
-        return transform_of(prior.distribution, *prior.parameter_arrays(env))
+        return transform_of(prior.distribution, *prior.parameter_arrays({**self._unknown, **env}))
+
+
+def bounds_depend_on(problem: Problem, child: str, parent: str) -> bool:
+    """Whether the ends of a latent's support move with another latent: an unknown parent leaves them unknown."""
+    prior = problem.latents[child].prior
+    if getattr(prior.distribution, "support_kind", None) in ("simplex", "positive_definite", "real_vector"):
+        return False
+    others = {n: np.ones((1, *problem.latents[n].shape)) for n in prior.parents if n in problem.latents}
+    discrete = [n for n in others if problem.latents[n].prior.distribution.discrete]
+    others |= {n: np.zeros(others[n].shape, dtype=int) for n in discrete}
+    others[parent] = np.full(others[parent].shape, np.nan)
+    with np.errstate(all="ignore"):
+        ends = prior.distribution._bounds(*prior.parameter_arrays({**problem.env, **others}))
+    return any(bool(np.isnan(end).any()) for end in ends)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Array = np.ndarray
 SCALES = ("natural", "unconstrained")
 _MOST_CURVED = 200  # numbers of a Hessian by differences
+_TIED = ("simplex", "positive_definite")  # entries that cannot move one by one
+_NO_TOP = (
+    "The mode cannot be had: no highest point of the joint density was found inside its support. In hierarchies it "
+    "often rises without end as a scale and what it scales shrink together. Use laplace() or sample()."
+)
 _DROP = 1e-3  # by how much the log density falls over the steps of the differences, about
 
 
@@ -39,7 +44,7 @@ class Mode:
         positive numbers, log odds of shares, and so on; its mode is elsewhere.
     covariance : DataArray or None
         The inverse of the negative Hessian on the scale stated, over ``unknown`` and ``unknown_``: the curvature. None
-        where there are more than 200 unknowns.
+        where there are more than 200 unknowns, and on the natural scale of shares and matrices, whose entries are tied.
     """
 
     values: xr.Dataset
@@ -64,41 +69,49 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
         values |= joint_mode(informed, names, natural=scale == "natural")
     ordered = {n: values[n] for n in informed.latents}
     target = _Target(informed, natural=scale == "natural")
-    u = target.pack(ordered)
+    try:
+        u = target.pack(ordered)
+    except np.linalg.LinAlgError as error:  # a matrix went to where it is singular
+        raise RefusedError(_NO_TOP) from error
     height = float(target(u[None])[0])
     covariance = _covariance(target, u, height)
     if covariance is None and 0 < len(u) <= _MOST_CURVED:
-        raise RefusedError(
-            "The mode cannot be had: no highest point of the joint density was found inside its support. In "
-            "hierarchies it often rises without end as a scale and what it scales shrink together. Use laplace() or "
-            "sample()."
-        )
+        raise RefusedError(_NO_TOP)
+    if target.natural and target.tied:
+        covariance = None
     labelled = {n: (e.variable.dims, ordered[n]) for n, e in informed.latents.items()}
     borne = {d for e in informed.latents.values() for d in e.variable.dims}
     coords = {d: c for d, c in problem.coords.items() if d in borne}
     matrix = None
     if covariance is not None:
-        names = target.labels()
+        names = target.labels(ordered)
         matrix = xr.DataArray(covariance, dims=("unknown", "unknown_"), coords={"unknown": names, "unknown_": names})
     return Mode(xr.Dataset(labelled, coords), height, scale, matrix)
 
 
 class _Target:
-    """The joint log density as a function of one vector: of the latents themselves, or on the unconstrained scale."""
+    """The joint log density as a function of one vector: of the latents themselves, or on the unconstrained scale.
+
+    Where entries are tied, as shares are by their sum, the natural density too is a function of the unconstrained
+    vector: it has the same top there, and falls from it just as well.
+    """
 
     def __init__(self, problem: Problem, *, natural: bool) -> None:
         self.problem, self.natural = problem, natural
+        kinds = [getattr(e.prior.distribution, "support_kind", None) for e in problem.latents.values()]
+        self.tied = any(kind in _TIED for kind in kinds)
         self.scale = Unconstrained(problem, list(problem.latents))
 
     def pack(self, values: Mapping[str, Array]) -> Array:
-        if self.natural:
+        if self.natural and not self.tied:
             return np.concatenate([v.ravel() for v in values.values()]) if values else np.zeros(0)
         return self.scale.pack({**self.problem.env, **{n: v[None] for n, v in values.items()}})[0]
 
     def __call__(self, u: Array) -> Array:
         with np.errstate(all="ignore"):
-            if not self.natural:
-                return self.scale.log_density(u, self.problem.env)
+            if self.tied or not self.natural:
+                value = self.scale.log_density(u, self.problem.env)
+                return self._without_jacobian(value, u) if self.natural else value
             state, start = {}, 0
             for name, latent in self.problem.latents.items():
                 state[name] = u[:, start : start + latent.size].reshape(len(u), *latent.shape)
@@ -106,12 +119,14 @@ class _Target:
             value = np.broadcast_to(self.problem.log_joint(state), (len(u),))
             return np.where(np.isnan(value), -np.inf, value)
 
-    def labels(self) -> list[str]:
+    def _without_jacobian(self, value: Array, u: Array) -> Array:
+        return np.where(np.isfinite(value), value - self.scale.unpack(u, self.problem.env)[1], -np.inf)
+
+    def labels(self, values: Mapping[str, Array]) -> list[str]:
         """Return a name for every number of the vector."""
         sizes = {n: e.size for n, e in self.problem.latents.items()}
         if not self.natural:
-            state = {n: np.ones((1, *e.shape)) for n, e in self.problem.latents.items()}
-            sizes = self.scale.sizes({**self.problem.env, **state})
+            sizes = self.scale.sizes({**self.problem.env, **{n: v[None] for n, v in values.items()}})
         return [n if size == 1 else f"{n}[{i}]" for n, size in sizes.items() for i in range(size)]
 
 

@@ -33,10 +33,6 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
     if isinstance(found, Refusal):
         return found
     _check_scales(problem, found)
-    if found.rank[0]:
-        return Refusal("the prior of what would be left depends on what would be integrated out")
-    if not found.core:
-        return Refusal("nothing is left to sample")
     if found.size == 1:
         return line_core(problem, found)
     if len(found.core) == 1:

@@ -43,7 +43,8 @@ def laplace_core(problem: Problem, names: list[str]) -> LaplaceCore:
         )
     density = CollapsedDensity(problem, found.core, found.pieces)
     starts = dispersed_points(problem, density)
-    modes = find_modes(density, starts, np.random.default_rng(0)) if len(starts) else ()
+    with np.errstate(all="ignore"):
+        modes = find_modes(density, starts, np.random.default_rng(0)) if len(starts) else ()
     if not modes or modes[0].kind != "interior":
         raise RefusedError(
             f"Laplace's approximation of {core} cannot be had: the density has no mode inside its support on the "

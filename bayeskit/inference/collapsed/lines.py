@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeskit.distributions.transforms import Transform, transform_of
+from bayeskit.distributions.transforms import Transform
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
 from bayeskit.inference.collapsed.starts import dispersed_points
@@ -38,12 +38,11 @@ def line_core(problem: Problem, elimination: Elimination) -> LineCore | Refusal:
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
     start = starts[np.argmax(density(starts))]
-    prior = problem.latents[name].prior
-    transform = transform_of(prior.distribution, *prior.parameter_arrays(problem.env))
+    transform = density.scale.transform(name, problem.env)
     try:
         line = integrate_line(log_density, start, name=name, limits=limits_of(transform, 1))
     except (ImproperError, RefusedError) as error:
-        if isinstance(error, RefusedError) or prior.distribution.is_proper:
+        if isinstance(error, RefusedError) or problem.latents[name].prior.distribution.is_proper:
             return Refusal(str(error))  # the tails are too heavy for the rule, not improper
         raise
     return LineCore(problem, density, line)
@@ -63,8 +62,7 @@ class LineCore:
     @property
     def transform(self) -> Transform:
         """From the core's own scale to the unconstrained one."""
-        prior = self.problem.latents[self.core[0]].prior
-        return transform_of(prior.distribution, *prior.parameter_arrays(self.problem.env))
+        return self.density.scale.transform(self.core[0], self.problem.env)
 
     def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
         """Draw the core by its inverse cdf, and the rest given it: independent draws."""

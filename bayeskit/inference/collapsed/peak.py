@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bayeskit.distributions.transforms import Identity, Transform, transform_of
+from bayeskit.distributions.transforms import Identity
 from bayeskit.errors import RefusedError
 from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.collapsed.laplace import MOST_NUMBERS
@@ -22,7 +22,7 @@ from bayeskit.inference.core.modes import Mode, find_modes
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.structure import connected, gaussian_latents
-from bayeskit.model.problem import Factor, Problem
+from bayeskit.model.problem import Problem
 
 Array = np.ndarray
 _POLISH = 60  # steps at most, from a mode that is a few hundredths of its width off
@@ -94,11 +94,12 @@ class _Profile:
 
 def _climb(profile: _Profile, problem: Problem, core: Sequence[str]) -> Array:
     starts = dispersed_points(problem, profile.density)
-    modes = find_modes(profile, starts, np.random.default_rng(0)) if len(starts) else ()
-    if not modes:
+    if not len(starts):
         raise RefusedError("The mode cannot be had: no point of positive density was found. Use sample().")
-    best = max(modes, key=lambda m: m.log_density)
-    if best.kind == "endless" or _is_at_the_edge(profile, best.at):
+    with np.errstate(all="ignore"):
+        modes = find_modes(profile, starts, np.random.default_rng(0))
+    best = max(modes, key=lambda m: m.log_density, default=None)
+    if best is None or best.kind == "endless" or _is_at_the_edge(profile, best.at):
         names = ", ".join(f"'{n}'" for n in core)
         raise RefusedError(
             f"The mode cannot be had: the joint density rises towards the edge of the support of {names}, as it does "
@@ -107,16 +108,12 @@ def _climb(profile: _Profile, problem: Problem, core: Sequence[str]) -> Array:
     return _polished(profile, best)
 
 
-def _transform(prior: Factor, env: Mapping[str, Array]) -> Transform:
-    return transform_of(prior.distribution, *prior.parameter_arrays(env))
-
-
 def _is_at_the_edge(profile: _Profile, u: Array) -> bool:
     """Whether a climb went to where a scale is zero or infinite, or a share zero or one, but for rounding."""
     scale, start = profile.density.scale, 0
     env = {**profile.density.problem.env, **scale.unpack(u[None], profile.density.problem.env)[0]}
     for name, size in scale.sizes(env).items():
-        transform = _transform(profile.density.problem.latents[name].prior, env)
+        transform = scale.transform(name, env)
         if not isinstance(transform, Identity) and np.abs(u[start : start + size]).max(initial=0) > _EDGE:
             return True
         start += size

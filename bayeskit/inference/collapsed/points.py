@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayeskit.errors import SamplingWarning
+from bayeskit.errors import RefusedError, SamplingWarning
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
 from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
@@ -23,7 +23,13 @@ def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal
     starts = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
-    prepared = prepare(density, starts, newton=density.newton)
+    try:
+        with np.errstate(all="ignore"):
+            prepared = prepare(density, starts, newton=density.newton)
+    except RefusedError as error:
+        return Refusal(str(error))
+    except np.linalg.LinAlgError as error:
+        return Refusal(f"no proposal could be fitted: {error}")
     if not prepared.ok:
         return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
     return BulkCore(problem, density, prepared)

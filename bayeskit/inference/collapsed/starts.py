@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bayeskit.inference.elimination.density import CollapsedDensity
@@ -17,7 +19,17 @@ def dispersed_points(problem: Problem, density: CollapsedDensity) -> Array:
     """Return points ``(m, d)`` at which the density is positive."""
     rng = np.random.default_rng(_SEED)
     with np.errstate(all="ignore"):
-        states = list(dispersed(problem, density.names, rng, _EACH))
+        states = list(dispersed(problem, _with_ancestors(problem, density.names), rng, _EACH))
         points = np.concatenate([density.scale.pack({**problem.env, **state}) for state in states])
     points = points[np.isfinite(points).all(axis=1)]
     return points[np.isfinite(density(points))]
+
+
+def _with_ancestors(problem: Problem, names: Sequence[str]) -> list[str]:
+    """Return latents and those above them, which may be integrated out: a prior is proposed from given its parents."""
+    found, open_ = set(names), list(names)
+    while open_:
+        above = (problem.latents[open_.pop()].prior.parents & problem.latents.keys()) - found
+        found |= above
+        open_ += above
+    return [n for n in problem.latents if n in found]

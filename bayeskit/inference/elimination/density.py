@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -27,7 +28,7 @@ class CollapsedDensity:
 
     def __init__(self, problem: Problem, names: Sequence[str], pieces: Sequence[Piece]) -> None:
         self.problem, self.pieces = problem, tuple(pieces)
-        self.scale = Unconstrained(problem, names)
+        self.scale = Unconstrained(problem, names, [n for p in pieces for n in p.names])
         self.names = self.scale.names
         absorbed = {id(f) for p in pieces for f in p.factors}
         self.own = tuple(f for f in problem.factors_of(names) if id(f) not in absorbed)
@@ -36,7 +37,7 @@ class CollapsedDensity:
         read = [linear_rows(problem, f, self.names) for f in rest]
         self.regressions = tuple(r for r in read if r is not None)
         self.rows = tuple(f for f, r in zip(rest, read, strict=True) if r is None)
-        self.has_terms = any(problem.terms_of(n) for n in self.names)
+        self.terms = self._terms()
         sizes = [3 * int(np.prod(f.shape, dtype=int)) for f in (*self.priors, *self.rows)]
         sizes += [4 * r.size for r in self.regressions]  # which keep to blocks of their own
         self.cost = max(1, sum(sizes) + sum(p.cost for p in pieces))
@@ -90,9 +91,18 @@ class CollapsedDensity:
             total = total + regression.total(env)
         for piece in self.pieces:
             total = total + piece.log_marginal(env)
-        if self.has_terms:
-            total = total + self.problem.extra_log_density(env)
+        if self.terms is not None:
+            total = total + self.terms.extra_log_density(env)
         return total
+
+    def _terms(self) -> Problem | None:
+        """Return the problem with the terms that meet the core alone: others belong to other components."""
+        met = {label for n in self.names for label in self.problem.terms_of(n)}
+        if not met:
+            return None
+        potentials = {n: e for n, e in self.problem.potentials.items() if n in met}
+        conditions = {n: e for n, e in self.problem.conditions.items() if n in met}
+        return replace(self.problem, potentials=potentials, conditions=conditions)
 
     def draw_pieces(self, values: Environment, rng: np.random.Generator) -> tuple[dict[str, Array], Array]:
         """Draw the pieces given values of the core: by name ``(n, *dims)``, and their log density ``(n,)``."""

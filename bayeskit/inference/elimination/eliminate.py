@@ -17,6 +17,7 @@ from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.elimination.pieces import Piece
 from bayeskit.inference.elimination.plates import plate_integral
 from bayeskit.inference.structure import connected, gaussian_latents
+from bayeskit.inference.unconstrained import bounds_depend_on
 from bayeskit.model.problem import Problem
 
 MOST_CORE = 12  # numbers of a core that is sampled in bulk
@@ -36,12 +37,6 @@ class Elimination:
         """Count of numbers in the core."""
         return sum(self.problem.latents[n].size for n in self.core)
 
-    @property
-    def rank(self) -> tuple[bool, int]:
-        """What the best elimination has least of: priors of the core under what is integrated out; numbers."""
-        known = {*self.problem.env, *self.core}
-        return any(self.problem.latents[n].prior.parents - known for n in self.core), self.size
-
 
 def eliminate(problem: Problem, names: Sequence[str]) -> Elimination | Refusal:
     """Return the elimination of connected latents that leaves the smallest core, or why there is none."""
@@ -54,11 +49,13 @@ def eliminate(problem: Problem, names: Sequence[str]) -> Elimination | Refusal:
     best: Elimination | None = None
     for order in _ORDERS:
         found = _in_order(problem, names, order)
-        if best is None or found.rank < best.rank:
+        if best is None or found.size < best.size:
             best = found
-        if best.rank <= (False, _SMALL):
+        if best.size <= _SMALL:
             break
     assert best is not None
+    if not best.core:  # one latent whose elements are independent: they are cores of their own
+        return Elimination(problem, (), tuple(n for n in problem.latents if n in names))
     return best
 
 
@@ -94,7 +91,7 @@ def _plate_pieces(problem: Problem, names: Sequence[str], held: set[int]) -> lis
     """Return plates of scalars by quadrature, the largest first."""
     pieces: list[Piece] = []
     for name in _largest_first(problem, names):
-        if problem.latents[name].size == 1 or not _is_free(problem, name, held):
+        if problem.latents[name].size == 1 or not _is_free(problem, name, held) or _bounds_others(problem, name):
             continue
         found = plate_integral(problem, name, [n for n in problem.latents if n != name])
         if not isinstance(found, Refusal):
@@ -108,12 +105,17 @@ _ORDERS: tuple[tuple[Stage, ...], ...] = (
     (_gaussian_pieces, _conjugate_pieces, _plate_pieces),
     (_conjugate_pieces, _gaussian_pieces, _plate_pieces),  # where a plate has a scale each: the scales, not the means
     (_plate_pieces, _gaussian_pieces, _conjugate_pieces),  # where a mean lies above a plate that is not conjugate
-    (),  # where what would be left lies under what would be integrated
 )
 
 
 def _largest_first(problem: Problem, names: Sequence[str]) -> list[str]:
     return sorted(reversed(list(names)), key=lambda n: -problem.latents[n].size)
+
+
+def _bounds_others(problem: Problem, name: str) -> bool:
+    """Whether another latent's support ends where this one says, so that it cannot be told without it."""
+    children = [n for n, e in problem.latents.items() if name in e.prior.parents]
+    return any(bounds_depend_on(problem, child, name) for child in children)
 
 
 def _is_free(problem: Problem, name: str, held: set[int]) -> bool:
