@@ -10,12 +10,13 @@ from bayeskit.inference.collapsed.lines import line_core
 from bayeskit.inference.collapsed.points import bulk_core
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.elimination.density import CollapsedDensity
-from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminate
+from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminations
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.propriety import check_scale
 from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.model.problem import Problem
 
+_TRIES = 2  # cores that are tried, one after the other
 MOST_CONCAVE = 60  # numbers of a core that is a log-concave regression: its density is near normal
 
 
@@ -29,10 +30,21 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
     names : sequence of str
         Latents that are connected with each other and with no other.
     """
-    found = eliminate(problem, names)
+    found = eliminations(problem, names)
     if isinstance(found, Refusal):
         return found
-    _check_scales(problem, found)
+    refusals = []
+    for elimination in found[:_TRIES]:
+        _check_scales(problem, elimination)
+        component = _sampled(problem, elimination)
+        if not isinstance(component, Refusal):
+            return component
+        refusals.append(component)
+    return refusals[0]
+
+
+def _sampled(problem: Problem, found: Elimination) -> CollapsedComponent | Refusal:
+    """Return the core that an elimination leaves, with the way it is sampled."""
     if found.size == 1:
         return line_core(problem, found)
     if len(found.core) == 1:

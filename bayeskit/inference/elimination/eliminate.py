@@ -37,26 +37,36 @@ class Elimination:
         """Count of numbers in the core."""
         return sum(self.problem.latents[n].size for n in self.core)
 
+    @property
+    def lies_under(self) -> bool:
+        """Whether something is integrated out above the core: what is left has the heavier tails, or a sharper peak."""
+        known = {*self.problem.env, *self.core}
+        return any(self.problem.latents[n].prior.parents - known for n in self.core)
+
 
 def eliminate(problem: Problem, names: Sequence[str]) -> Elimination | Refusal:
     """Return the elimination of connected latents that leaves the smallest core, or why there is none."""
+    found = eliminations(problem, names)
+    return found if isinstance(found, Refusal) else found[0]
+
+
+def eliminations(problem: Problem, names: Sequence[str]) -> list[Elimination] | Refusal:
+    """Return eliminations of connected latents that leave different cores, the smallest first, or why there is none."""
     for name in names:
         latent = problem.latents[name]
         if latent.missing_from is not None and latent.prior.event:
             return Refusal(f"'{name}' fills parts of vectors, and is drawn with them in a sweep")
         if latent.prior.distribution.discrete:
             return Refusal(f"'{name}' is discrete, and is not integrated out")
-    best: Elimination | None = None
+    found: dict[tuple[str, ...], Elimination] = {}
     for order in _ORDERS:
-        found = _in_order(problem, names, order)
-        if best is None or found.size < best.size:
-            best = found
-        if best.size <= _SMALL:
+        new = _in_order(problem, names, order)
+        if not new.core:  # one latent whose elements are independent: they are cores of their own
+            new = Elimination(problem, (), tuple(n for n in problem.latents if n in names))
+        found.setdefault(new.core, new)
+        if new.size <= _SMALL and not new.lies_under:
             break
-    assert best is not None
-    if not best.core:  # one latent whose elements are independent: they are cores of their own
-        return Elimination(problem, (), tuple(n for n in problem.latents if n in names))
-    return best
+    return sorted(found.values(), key=lambda e: (e.size, e.lies_under))
 
 
 def _in_order(problem: Problem, names: Sequence[str], order: Sequence[Stage]) -> Elimination:
