@@ -50,9 +50,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="keep what was measured, go on with the rest")
     parser.add_argument("--report", action="store_true", help="measure nothing")
     parser.add_argument("--repeats", type=int, default=3, help="calls after the first, when warm")
-    parser.add_argument("--draws", type=int, help="draws a chain when warm (4,000)")
+    parser.add_argument(
+        "--draws", type=int, help="draws a chain when warm: by default 1,000 alone, 4,000 beside the peers"
+    )
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for a measurement of bayeskit alone")
-    parser.add_argument("--scale", type=float, default=1.0, help="below 1: smaller everything, to try the harness out")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="below 1: fewer rows and groups, to try the harness out"
+    )
     parser.add_argument("--results", type=Path, help="file of the figures")
     parser.add_argument("--page", type=Path, default=PAGE, help="page of the documentation to write (with --peers)")
     chosen = parser.parse_args()
@@ -100,7 +104,7 @@ def measure(chosen: argparse.Namespace, names: list[str], results: Results) -> N
     measures = chosen.only or (["rows", "regressions", "fresh", "warm"] if chosen.peers else alone.MEASURES)
     if chosen.problems and not chosen.only:  # some problems: nothing else
         measures = [m for m in measures if m in ("stages", "fresh", "warm")]
-    todo = alone.tasks(measures, names, scale=chosen.scale, repeats=chosen.repeats)
+    todo = alone.tasks(measures, names, draws=chosen.draws or 1000, scale=chosen.scale, repeats=chosen.repeats)
     pythons, found, missing = find_systems(chosen.peers, chosen.systems) if chosen.peers else ({}, {}, [])
     if not chosen.resume:
         results.forget(

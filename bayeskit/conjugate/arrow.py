@@ -77,6 +77,16 @@ class Factored:
             inner = inner - (self.XC @ dense[..., None, :, None])[..., 0]
         return backward(self.LA, inner), dense
 
+    def solve_right(self, hw: Array, hd: Array) -> tuple[Array, Array]:
+        """Solve for other right-hand sides: ``P^-1 h`` with parts ``(b, G, k)`` and ``(b, r)``."""
+        xw = forward(self.LA, hw) if hw.shape[-1] else hw
+        rest = hd
+        if hd.shape[-1] and hw.shape[-1]:
+            flat = self.XC.reshape(self.XC.shape[0], -1, hd.shape[-1])
+            rest = hd - (np.swapaxes(flat, -1, -2) @ xw.reshape(xw.shape[0], -1, 1))[..., 0]
+        xd = forward(self.LS, rest) if hd.shape[-1] else rest
+        return Factored(self.LA, self.XC, xw, self.LS, xd).solve()
+
     def variances(self) -> tuple[Array, Array]:
         """Marginal variances of the wide and of the dense part: ``(b, G, k), (b, r)``."""
         k, r = self.LA.shape[-1], self.LS.shape[-1]

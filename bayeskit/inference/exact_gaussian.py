@@ -264,7 +264,7 @@ class ExactGaussian:
                 for a in (system.LA, system.XC, system.xw, system.LS, system.xd)
             )
         )
-        solved = layout.gather(*_solve_right(ones, hw, hd))
+        solved = layout.gather(*ones.solve_right(hw, hd))
         return np.stack([solved[s * k : (s + 1) * k][:, columns[s]] for s in range(sets)])
 
     def linear(self, weights: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -277,7 +277,7 @@ class ExactGaussian:
         hw, hd = self.block.layout.parts(w)
         s = self.system
         many = Factored(*(np.broadcast_to(a, (forms, *a.shape[1:])) for a in (s.LA, s.XC, s.xw, s.LS, s.xd)))
-        solved = self.block.layout.gather(*_solve_right(many, hw, hd))
+        solved = self.block.layout.gather(*many.solve_right(hw, hd))
         return w @ self.mean, (w * solved).sum(axis=1)
 
     def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
@@ -307,19 +307,6 @@ class ExactGaussian:
         for f in factors:
             total = total + f.total(env)
         return total - self.log_evidence()
-
-
-def _solve_right(system: Factored, hw: Array, hd: Array) -> tuple[Array, Array]:
-    """Solve the factored system for other right-hand sides."""
-    from bayeskit.conjugate.arrow import forward
-
-    xw = forward(system.LA, hw) if hw.shape[-1] else hw
-    rest = hd
-    if hd.shape[-1] and hw.shape[-1]:
-        flat = system.XC.reshape(system.XC.shape[0], -1, hd.shape[-1])
-        rest = hd - (np.swapaxes(flat, -1, -2) @ xw.reshape(xw.shape[0], -1, 1))[..., 0]
-    xd = forward(system.LS, rest) if hd.shape[-1] else rest
-    return Factored(system.LA, system.XC, xw, system.LS, xd).solve()
 
 
 def _well_conditioned(system: Factored) -> bool:

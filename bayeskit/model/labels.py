@@ -25,14 +25,17 @@ class Coords(MutableMapping[str, Array]):
 
     def __init__(self, labels: Mapping[str, Array] | None = None) -> None:
         self._held: dict[str, Array | int] = {}
+        self._made: dict[int, Array] = {}  # numbers that were asked for, by their count
         if labels is not None:
             self._held |= labels._held if isinstance(labels, Coords) else labels
 
     def __getitem__(self, dim: str) -> Array:
         held = self._held[dim]
-        if isinstance(held, int):
-            held = self._held[dim] = np.arange(held)
-        return held
+        if not isinstance(held, int):
+            return held
+        if held not in self._made:
+            self._made[held] = np.arange(held)
+        return self._made[held]
 
     def __setitem__(self, dim: str, labels: Array) -> None:
         self._held[dim] = labels
@@ -57,6 +60,10 @@ class Coords(MutableMapping[str, Array]):
     def number(self, dim: str, size: int) -> None:
         """Give a dim the numbers from 0."""
         self._held[dim] = int(size)
+
+    def is_numbered(self, dim: str) -> bool:
+        """Whether a dim has the numbers from 0 for want of labels."""
+        return isinstance(self._held[dim], int)
 
     def size(self, dim: str) -> int:
         """Return how many labels a dim has."""

@@ -11,6 +11,8 @@ from bayeskit.errors import ParameterError, RefusedError
 from bayeskit.expressions import Expression
 from bayeskit.expressions.linear import ONE, NotLinear, linear_form
 from bayeskit.expressions.power import PowerForm, power_form
+from bayeskit.inference.collapsed.lines import LineCore
+from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.exact import ExactComponent, ExactConjugate
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
@@ -37,6 +39,9 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
     problem = plan.problem
     expression = problem.derived[name]
     latents = sorted(expression.variables & set(problem.latents))
+    below = [plan.collapsed_of(n) for n in latents]
+    if below and all(c is not None and c is below[0] for c in below):
+        return _of_collapsed(plan, below[0], name, expression, latents)
     found = {id(c): c for c in (plan.component_of(n) for n in latents) if c is not None}
     if len(found) != 1 or any(plan.component_of(n) is None for n in latents):
         raise _refuse(name, f"{expression} depends on {', '.join(repr(n) for n in latents) or 'no latent'}, "
@@ -49,7 +54,8 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
         if isinstance(component, ExactConjugate) and component.update.family.name == "Dirichlet":
             return _shares(plan, component, name, expression)
     if len(latents) == 1:
-        return _of_one(plan, component, name, expression, latents[0])
+        base = component.marginal(latents[0], wrapper(problem, latents[0]))
+        return _of_one(plan, base, name, expression, latents[0])
     if isinstance(form, NotLinear):
         raise _refuse(name, f"{form}")
     raise _refuse(name, _no_line(component, latents, expression))
@@ -69,7 +75,25 @@ def _no_line(component: ExactComponent, latents: list[str], expression: Expressi
     return f"'{scale.latent.name}' has one value a group"
 
 
-def _of_one(plan: Plan, component: ExactComponent, name: str, expression: Expression, latent: str) -> Distribution:
+def _of_collapsed(plan: Plan, component: Any, name: str, expression: Expression, latents: list[str]) -> Distribution:
+    """Return linear forms of what lies below a core of one number, and monotone functions of any one latent."""
+    problem = plan.problem
+    if isinstance(component, LineCore) and not isinstance(
+        linear_form(expression, set(latents), problem.sizes), NotLinear
+    ):
+        weights, offset = linear_weights(problem, expression, latents, problem.sizes)
+        linear = component.linear(weights, offset, lambda values: _label(plan, expression, np.asarray(values)))
+        if linear is not None:
+            return linear
+    if len(latents) > 1:
+        raise _refuse(name, f"{expression} is no linear form of one Gaussian block under a core of one number")
+    base = component.marginal(latents[0], wrapper(problem, latents[0]))
+    if isinstance(base, Refusal):
+        raise _refuse(name, f"that of '{latents[0]}' is not known: {base}")
+    return _of_one(plan, base, name, expression, latents[0])
+
+
+def _of_one(plan: Plan, base: Distribution, name: str, expression: Expression, latent: str) -> Distribution:
     """Return the distribution of a monotone function of one latent, among them powers in which it stands twice."""
     problem = plan.problem
 
@@ -81,7 +105,6 @@ def _of_one(plan: Plan, component: ExactComponent, name: str, expression: Expres
             value = np.asarray(part.evaluate(problem.env), dtype=float)[0]
         return _label(plan, part, np.broadcast_to(value, sizes))
 
-    base = component.marginal(latent, wrapper(problem, latent))
     try:
         return _power(problem, expression, latent, base, label) or monotone_marginal(
             problem, expression, latent, base, label

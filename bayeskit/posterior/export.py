@@ -173,6 +173,7 @@ def _sizes(group: str, arrays: _Arrays) -> dict[str, int]:
 
 def _label_variables(coords: Coordinates) -> dict[str, xr.Variable]:
     """Coordinates as xarray variables, made once and shared by all groups (a million labels take a while to index)."""
+    import pandas as pd
     import xarray as xr
 
     made: dict[str, xr.Variable] = {}
@@ -183,7 +184,8 @@ def _label_variables(coords: Coordinates) -> dict[str, xr.Variable]:
             array = storable_labels(values) if len(dims) == 1 else np.asarray(values)
             made[name] = xr.Variable(dims, storable_labels(array.ravel()).reshape(array.shape))
         else:
-            made[name] = xr.IndexVariable((name,), storable_labels(value))
+            labels = value if isinstance(value, pd.RangeIndex) else storable_labels(value)
+            made[name] = xr.IndexVariable((name,), labels)
     return made
 
 
@@ -220,6 +222,7 @@ def _coordinates(group: str, sizes: Mapping[str, int], known: Mapping[str, xr.Va
 
 
 def _dim_labels(group: str, dim: str, size: int, known: Mapping[str, xr.Variable]) -> xr.Variable:
+    import pandas as pd
     import xarray as xr
 
     if dim in known and known[dim].dims == (dim,):
@@ -232,7 +235,7 @@ def _dim_labels(group: str, dim: str, size: int, known: Mapping[str, xr.Variable
     first = known.get(dim.removesuffix("_"))
     if dim.endswith("_") and first is not None and first.size == size and first.ndim == 1:
         return xr.IndexVariable((dim,), first)  # the second axis of a matrix
-    return xr.IndexVariable((dim,), np.arange(size))
+    return xr.IndexVariable((dim,), pd.RangeIndex(size))
 
 
 def _refuse_clashes(group: str, arrays: _Arrays, coordinates: Mapping[str, xr.Variable]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeskit.inference.plan import Plan
 from bayeskit.inference.sweep import Draws, draw_factor
+from bayeskit.model.labels import Coords
 from bayeskit.model.problem import Factor, Problem
 from bayeskit.posterior.export import build_datatree
 from bayeskit.posterior.labels import Group, append, constant_data, observed_data, own_dims, with_dims
@@ -49,9 +50,19 @@ def to_tree(
         groups["prior"] = with_dims(problem, shaped) | derived_draws(problem, shaped)
     own = {**attributes, "sampling_time": float(run.seconds), "tuning_steps": int(run.tune)}
     attrs = {"posterior": {**own, "sampled_variables": list(latents)}, "sample_stats": own, "/": dict(attributes)}
-    coords = dict(problem.coords) | grown
+    coords = _coords(problem) | grown
     filled = {g: own_dims(v, coords) for g, v in groups.items() if v}
     return build_datatree(filled, coords=coords, attrs={g: a for g, a in attrs.items() if g in filled or g == "/"})
+
+
+def _coords(problem: Problem) -> dict[str, Any]:
+    """Return the labels of the dims; numbers as ranges, for ten million of them would be copied into every group."""
+    import pandas as pd
+
+    coords = problem.coords
+    if not isinstance(coords, Coords):
+        return dict(coords)
+    return {d: pd.RangeIndex(coords.size(d)) if coords.is_numbered(d) else coords[d] for d in coords}
 
 
 def _by_chunks(problem: Problem, draws: Mapping[str, Array], function: Any, largest: int) -> Array:

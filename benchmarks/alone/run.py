@@ -13,12 +13,11 @@ from benchmarks.targets import GROUPS, REGRESSIONS, ROWS
 MEASURES = ("stages", "growth", "rows", "regressions")
 
 
-def tasks(measures, names, *, scale: float, repeats: int) -> dict[str, dict]:
-    """Return the tasks by key; `scale` below 1 makes everything smaller, to try the harness out."""
+def tasks(measures, names, *, draws: int, scale: float, repeats: int) -> dict[str, dict]:
+    """Return the tasks by key; `scale` below 1 makes rows and groups fewer, to try the harness out."""
     todo = {}
     if "stages" in measures:
         for name in names:
-            draws = max(10, int(PROBLEMS[name].draws * scale))
             todo[f"stages/{name}"] = {"problem": name, "draws": draws, "repeats": repeats}
     if "growth" in measures:
         todo |= {f"growth/{dial}": {"dial": dial, "repeats": 1} for dial in DIALS}
@@ -42,7 +41,7 @@ def run(todo: dict[str, dict], python: str, results: Results, *, resume: bool, l
 
 
 def stages_table(results: Results, names) -> str:
-    """Seconds of each stage when warm; ESS is the worst bulk ESS over all monitored scalars."""
+    """Return the seconds of each stage when warm; ESS is the worst bulk ESS over all monitored scalars."""
     rows = [("problem", "method", "condition", "plan", "sample", "per row", "sweeps/s", "draws/s", "ESS/s", "memory")]
     for name in names:
         record = results.get("stages", name)

@@ -279,3 +279,28 @@ def test_a_plate_of_independent_cores(long):
         pit = posterior[name].cdf(draws[name].transpose("chain", "draw", "g"))
         assert stats.kstest(np.asarray(pit)[..., 0].ravel(), "uniform").pvalue > 1e-3
         assert stats.kstest(np.asarray(pit)[..., 9].ravel(), "uniform").pvalue > 1e-3
+
+
+def test_derived_quantities_after_a_core_of_one_number():
+    m = bk.Model(coords={"school": list("ABCDEFGH")})
+    se = m.data("se", dims="school")
+    mu, tau = m.latent("mu", bk.Normal(0, 5)), m.latent("tau", bk.HalfCauchy(5))
+    theta = m.latent("theta", bk.Normal(mu, tau), dims="school")
+    m.derived("excess", theta - mu)
+    m.derived("gap", theta[{"school": "A"}] - theta[{"school": "B"}])
+    m.derived("log_tau", np.log(tau))
+    m.derived("mixed", tau * mu)
+    m.observed("y", bk.Normal(theta, se), dims="school")
+    posterior = m.condition({"se": ERROR, "y": EFFECT})
+    np.testing.assert_allclose(
+        posterior["excess"].mean(), posterior["theta"].mean() - posterior["mu"].mean(), atol=1e-9
+    )
+    np.testing.assert_allclose(posterior["log_tau"].cdf(0.7), posterior["tau"].cdf(np.exp(0.7)), rtol=1e-10)
+    draws = posterior.sample(4000, seed=2)["posterior"]
+    for name in ("gap", "excess"):
+        marginal, values = posterior[name], draws[name]
+        pit = np.asarray(marginal.cdf(values)).reshape(16_000, -1)
+        assert stats.kstest(pit[:, 0], "uniform").pvalue > 1e-3
+        np.testing.assert_allclose(marginal.cdf(marginal.quantile(0.2)), 0.2, rtol=1e-8)
+    with pytest.raises(RefusedError, match=r"tau \* mu is no linear form of one Gaussian block"):
+        posterior["mixed"]

@@ -18,7 +18,6 @@ from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.elimination.plates import PlateIntegral
 from bayeskit.inference.sweep import draw_forward
-from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.binding import bind, read
 from bayeskit.testing import sbc
 
@@ -213,9 +212,7 @@ def drawn_model(kind, rng):
     return model, columns | {"y": y}, state
 
 
-def calibrate(
-    kinds, replicates, *, method="auto", rungs=("collapsed",), seed=1, draws=DRAWS, thin=THIN, tune=200
-):
+def calibrate(kinds, replicates, *, method="auto", rungs=("collapsed",), seed=1, draws=DRAWS, thin=THIN, tune=200):
     """Rank true values among draws; models that are not taken up by one of the rungs are passed over.
 
     That choice looks at the data, and given them a true value is one more draw from the posterior all the same.

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import bayeskit as bk
 from bayeskit._version import __version__
 from bayeskit.errors import DataError, ModelError
 from bayeskit.posterior.export import build_datatree
@@ -427,3 +428,13 @@ def test_merged_summary_of_one_kind_is_that_kind():
 def test_a_name_that_is_neither_exact_nor_sampled():
     with pytest.raises(ModelError, match="'nu'"):
         merged_summary({"mu": Exact(xr.DataArray(0.0))}, None, var_names=["mu", "nu"])
+
+
+def test_numbers_of_many_rows_are_a_range():
+    """Ten million numbers from 0 would be copied into every group of every tree."""
+    m = bk.Model()
+    m.observed("y", bk.Bernoulli(m.latent("p", bk.Beta(1, 1))), dims="row")
+    tree = m.condition({"y": np.arange(1000) % 2}).sample(2, seed=1, include="log_likelihood")
+    for group in ("observed_data", "log_likelihood"):
+        index = tree[group].to_dataset().indexes["row"]
+        assert isinstance(index, pd.RangeIndex) and len(index) == 1000

@@ -5,7 +5,7 @@ A plate of independent one-number cores, one for each cell, is one vectorised qu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.line import Line, integrate_line, limits_of
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import Elimination
+from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.model.problem import Problem
 
 if TYPE_CHECKING:
@@ -84,9 +85,26 @@ class LineCore:
         if name in self.core:
             shape = self.problem.latents[name].shape
             return Tabulated(self.line.panels, self.transform, wrap(np.arange(self.line.cells).reshape(shape)))
-        values, _ = self.density.scale.unpack(self.line.nodes, self.problem.env)
-        env = {**self.problem.env, **values}
         piece = next(p for p in self.pieces if name in p.names)
         with np.errstate(all="ignore"):
-            base = piece.conditional(name, env, over_nodes(wrap))
+            base = piece.conditional(name, self.at_nodes(), over_nodes(wrap))
         return base if isinstance(base, Refusal) else Mixture(base, self.line.panels)
+
+    def linear(self, weights: Mapping[str, Array], offset: Array, wrap: Callable[..., Any]) -> Distribution | None:
+        """Return linear forms of one Gaussian block below the core: weights ``(forms, *dims)``; None else."""
+        from bayeskit.distributions import Normal
+        from bayeskit.distributions.mixture import Mixture, over_nodes
+
+        piece = next((p for p in self.pieces if set(weights) <= set(p.names)), None)
+        if not isinstance(piece, GaussianPiece):
+            return None
+        label = over_nodes(wrap)
+        with np.errstate(all="ignore"):
+            mean, variance = piece.linear(weights, self.at_nodes())
+        variance = np.maximum(variance, 1e-24 * variance.max(axis=0))  # a contrast may vanish with the core's scale
+        return Mixture(Normal(label(mean + offset), label(np.sqrt(variance))), self.line.panels)
+
+    def at_nodes(self) -> dict[str, Array]:
+        """Return what is known, and the core at the nodes."""
+        values, _ = self.density.scale.unpack(self.line.nodes, self.problem.env)
+        return {**self.problem.env, **values}

@@ -71,6 +71,22 @@ class GaussianPiece:
         """Draw the block jointly."""
         return self.block.draw_with_density(env, rng, batch)
 
+    def linear(self, weights: Mapping[str, Array], env: Environment) -> tuple[Array, Array]:
+        """Return means and variances of linear forms given the rest: weights ``(forms, *dims)``, ``(batch, forms)``."""
+        block, layout = self.block, self.block.layout
+        forms = len(next(iter(weights.values())))
+        w = np.zeros((forms, block.total))
+        for name, value in weights.items():
+            start = block.columns[name]
+            w[:, start : start + block.problem.latents[name].size] = value.reshape(forms, -1)
+        system, _ = block.factored(env)
+        mean = (layout.gather(*system.solve()) + block.pilot) @ w.T
+        variance = np.empty(mean.shape)
+        for i, row in enumerate(w):  # forms are few, nodes and unknowns many: one of them fills the arrays
+            hw, hd = (np.broadcast_to(part, (len(mean), *part.shape[1:])) for part in layout.parts(row[None]))
+            variance[:, i] = layout.gather(*system.solve_right(hw, hd)) @ row
+        return mean, variance
+
     def peak(self, env: Environment) -> tuple[dict[str, Array], Array]:
         """Return the conditional mean, and the log density there."""
         system, _ = self.block.factored(env)
