@@ -18,6 +18,7 @@ from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.elimination.plates import PlateIntegral
 from bayeskit.inference.sweep import draw_forward
+from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.binding import bind, read
 from bayeskit.testing import sbc
 
