@@ -253,7 +253,7 @@ def figures(posterior, values, chosen):
 
 
 def test_ranks_over_models_at_random():
-    _, taken = calibrate(SMOOTH, 100)
+    _, taken = calibrate(SMOOTH, 90)
     assert sum(n for (_, rung), n in taken.items() if rung == "gibbs") < 0.1 * sum(taken.values())
     assert {kind for (kind, rung) in taken if rung == "collapsed"} == {k.__name__ for k in SMOOTH}
 
@@ -283,7 +283,11 @@ def narrow(piece):
 
 @pytest.mark.parametrize(
     ("piece", "kind"),
-    [(GaussianPiece, gaussian_hierarchy), (ConjugatePiece, conjugate_plate), (PlateIntegral, smooth_plate)],
+    [
+        (GaussianPiece, gaussian_hierarchy),
+        (ConjugatePiece, conjugate_plate),
+        pytest.param(PlateIntegral, smooth_plate, marks=pytest.mark.slow),
+    ],
     ids=lambda v: v.__name__,
 )
 def test_pieces_drawn_too_narrow_are_seen(piece, kind, monkeypatch):

@@ -20,6 +20,7 @@ Array = np.ndarray
 _LOG_ROOT_2PI = 0.9189385332046727
 _TAME = 300.0  # exponents of this size can be split into two factors
 _LARGEST_LOG = 690.0
+_CERTAIN = 1e6  # log odds
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +213,16 @@ class Rows:
 
 class LogitRows(Rows):
     """Log odds: the cumulant is ``log(1 + exp eta)``."""
+
+    @cached_property
+    def _farthest(self) -> float:
+        """Beyond this a row is certain; what ``y eta`` and the cumulant cancel to would be rounding."""
+        steepest = 1.0 if self.c is None else max(1.0, float(np.abs(self.c).max(initial=0.0)))
+        return (_CERTAIN + 2.0 * self._size) / steepest
+
+    def in_units(self, x: Array) -> Array:
+        """Return the cells' numbers times their coefficients, cut where the rows are certain."""
+        return np.clip(super().in_units(x), -self._farthest, self._farthest)
 
     def _cumulants(self, b: Array, low: float, high: float) -> Array:
         if not self._splits(low, high):
