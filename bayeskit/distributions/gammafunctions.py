@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-__all__ = ["log_beta", "log_choose", "log_rising", "stirling_remainder"]
+__all__ = ["distinct", "log_beta", "log_choose", "log_rising", "stirling_remainder"]
 
 # From here on eight terms of the series give full precision.
 _LARGE = 10.0
+# A rising factorial of so many factors at most is multiplied out, where it does not overflow.
+_FEW, _LARGEST_LOG = 64, 700.0
 _HALF_LOG_TWO_PI = 0.9189385332046727
 # Bernoulli numbers B_2k / (2k (2k - 1)), highest first.
 _COEFFICIENTS = (-3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
@@ -81,7 +83,10 @@ def log_rising(x: Any, n: Any) -> Any:
     >>> round(float(log_rising(1e15, 5)), 9)        # 5 log(1e15)
     172.693881975
     """
-    x, n = np.asarray(x, dtype=float), np.asarray(n, dtype=float)
+    x, n = distinct(np.asarray(x, dtype=float)), distinct(np.asarray(n, dtype=float))
+    if _is_product(x, n):
+        with np.errstate(divide="ignore"):
+            return _log_product(x, n)
     large = x >= _LARGE
     with np.errstate(all="ignore"):
         if large.all():
@@ -91,6 +96,43 @@ def log_rising(x: Any, n: Any) -> Any:
             if large.any():
                 result = np.where(large, _log_rising_large(np.maximum(x, _LARGE), n), result)
     return np.where(n == 0, 0.0, result)
+
+
+def distinct(x: Any) -> Any:
+    """Return a view with length one along every axis that a broadcast made: what is equal is computed once.
+
+    Examples
+    --------
+    >>> distinct(np.broadcast_to(np.zeros((3, 1)), (3, 1000))).shape
+    (3, 1)
+    """
+    if 0 not in x.strides:
+        return x
+    return x[tuple(slice(0, 1) if step == 0 else slice(None) for step in x.strides)]
+
+
+def _is_product(x: Any, n: Any) -> bool:
+    """Whether every `x` of a batch meets the same few factors, and their product stays within range."""
+    if x.ndim == 0 or x.size != len(x) or n.size == 0 or (n.ndim == x.ndim and len(n) > 1) or n.ndim > x.ndim:
+        return False
+    most = float(n.max())
+    if not 0 <= most <= _FEW or n.min() < 0 or not (n == np.floor(n)).all():
+        return False
+    return bool(x.min(initial=1.0) >= 0 and most * np.log(x.max(initial=1.0) + most) < _LARGEST_LOG)
+
+
+def _log_product(x: Any, n: Any) -> Any:
+    """Log of ``x (x + 1) ... (x + n - 1)``, computed once for every `n` that occurs."""
+    counts, places = np.unique(n, return_inverse=True)
+    flat, logs = x.reshape(-1), np.zeros((x.size, len(counts)))
+    product, done = np.ones_like(flat), 0
+    for column, count in enumerate(counts.astype(int).tolist()):
+        for k in range(done, count):
+            product *= flat + k
+        done = count
+        if count:
+            logs[:, column] = np.log(product)
+    return logs[:, places.reshape(-1)].reshape(np.broadcast_shapes(x.shape, n.shape))
 
 
 def _log_rising_large(x: Any, n: Any) -> Any:

@@ -41,13 +41,16 @@ def log_gig_normaliser(p: Any, a: Any, b: Any) -> Any:
     p, a, b = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (p, a, b)))
     inner = (a > 0) & (b > 0)
     with np.errstate(all="ignore"):
-        log_a, log_b = np.log(a), np.log(b)
-        result = np.log(2.0) + log_bessel_k(p, np.sqrt(a) * np.sqrt(b)) + 0.5 * p * (log_b - log_a)
-        if inner.all():
-            return result
-        gamma = np.where((a > 0) & (p > 0), gammaln(p) + p * (np.log(2.0) - log_a), np.inf)
-        inverse = np.where((b > 0) & (p < 0), gammaln(-p) - p * (np.log(2.0) - log_b), np.inf)
-        return np.where(inner, result, np.where(b == 0, gamma, inverse))
+        if not inner.any():
+            return _edge(p, a, b)
+        result = np.log(2.0) + log_bessel_k(p, np.sqrt(a) * np.sqrt(b)) + 0.5 * p * (np.log(b) - np.log(a))
+        return result if inner.all() else np.where(inner, result, _edge(p, a, b))
+
+
+def _edge(p: Array, a: Array, b: Array) -> Array:
+    """Return the same where one of a and b is zero: a gamma or an inverse gamma."""
+    order, rate = (p, a) if not b.any() else (np.where(b == 0, p, -p), np.where(b == 0, a, b))
+    return np.where((rate > 0) & (order > 0), gammaln(order) + order * np.log(2.0 / rate), np.inf)
 
 
 class GeneralizedInverseGaussian(Distribution):

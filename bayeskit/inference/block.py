@@ -17,6 +17,7 @@ from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
 from bayeskit.inference.block_classes import BlockClasses, block_classes, trusted
 from bayeskit.inference.block_factors import BlockFactor as BlockFactor
 from bayeskit.inference.block_factors import read_factor
+from bayeskit.inference.block_pencil import BlockPencil, block_pencil
 from bayeskit.inference.layout import choose_layout
 from bayeskit.inference.loose import loose_system
 from bayeskit.inference.wide_priors import WidePriors, find_wide_priors
@@ -189,9 +190,9 @@ class GaussianBlock:
         return find_wide_priors(self)
 
     @cached_property
-    def classes(self) -> BlockClasses | None:
-        """The systems by classes of groups, for many precisions at once."""
-        return block_classes(self)
+    def classes(self) -> BlockClasses | BlockPencil | None:
+        """The systems for many precisions at once: by classes of groups, or as two matrices diagonalised."""
+        return block_classes(self) if self.layout.groups else block_pencil(self)
 
     @cached_property
     def _cost(self) -> int:
@@ -279,8 +280,8 @@ class GaussianBlock:
         return np.concatenate(parts)
 
     def _is_bulk(self, batch: int, least: int) -> bool:
-        """Whether a batch is so large that groups which are alike are better eliminated once."""
-        return self.is_static and batch > 1 and batch * self.layout.wide.size >= least
+        """Whether a batch is so large that what its systems share is better computed once."""
+        return self.is_static and batch > 1 and batch * (self.layout.wide.size or self.layout.rest) >= least
 
     def _batch(self, env: Environment, values: list[Array]) -> int:
         moving = {n for bf in self.loose for n in bf.factor.variables if n not in self.columns}
@@ -343,7 +344,7 @@ class GaussianBlock:
     def _drawn_in_bulk(
         self, env: Environment, values: list[Array], rng: np.random.Generator, batch: int, about: Array
     ) -> tuple[Array, Array]:
-        """Return columns ``(batch, total)`` about some, and their log density, by classes of groups."""
+        """Return columns ``(batch, total)`` about some, and their log density, all systems at once."""
         assert self.classes is not None
         precisions = np.broadcast_to(_joined(values).T, (len(self.sums), batch))
         x, density, good = self.classes.draw(precisions, rng, about)

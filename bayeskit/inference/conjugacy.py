@@ -14,6 +14,7 @@ import numpy as np
 from bayeskit.conjugate.families import GammaFamily, NaturalFamily, Naturals, NormalFamily, natural_family
 from bayeskit.conjugate.pull_back import pull_back
 from bayeskit.conjugate.rules import RULES, Rule, children_of
+from bayeskit.distributions.gammafunctions import distinct
 from bayeskit.expressions import Expression, aligner
 from bayeskit.expressions.linear import ONE, ZERO, LinearForm, NotLinear, Position, Term, linear_form
 from bayeskit.expressions.power import NotPower, power_form
@@ -211,12 +212,22 @@ class ConjugateUpdate:
         """Return the log of what the latent integrates to, its children included: ``(batch,)``."""
         if isinstance(self.family, NormalFamily):
             return self._evidence_about_centre(self.family, env)
-        parts = zip(*self.children_naturals(env), strict=True)
-        gain = self.family.log_gain(self.prior(env), tuple(sum(p[1:], p[0]) for p in parts))
+        gain = self._log_gain(self.prior(env), env)
         total = gain.reshape(gain.shape[0], -1).sum(axis=1)
         for c in self.contributions:
             total = total + c.base(env)
         return np.asarray(total)
+
+    def log_normaliser(self, env: Environment) -> Array:
+        """Return the log normaliser of the conditional: ``(batch, *plates)``."""
+        if isinstance(self.family, NormalFamily):
+            return self.family.log_normaliser(self.naturals(env))
+        prior = self.prior(env)
+        return self.family.log_prior_normaliser(tuple(distinct(p) for p in prior)) + self._log_gain(prior, env)
+
+    def _log_gain(self, prior: Naturals, env: Environment) -> Array:
+        parts = zip(*self.children_naturals(env), strict=True)
+        return self.family.log_gain(prior, tuple(sum(p[1:], p[0]) for p in parts))
 
     def _evidence_about_centre(self, family: NormalFamily, env: Environment) -> Array:
         """Joint density over conditional at the centre of the latter: no squares of large offsets are subtracted."""

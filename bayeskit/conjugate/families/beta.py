@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import xlog1py, xlogy
 
 from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
-from bayeskit.distributions.gammafunctions import log_beta, log_rising
+from bayeskit.distributions.gammafunctions import distinct, log_beta, log_rising
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -37,6 +37,7 @@ class BetaFamily:
         """Return ``log B(a + s, b + f) - log B(a, b)`` by rising factorials."""
         (a, b), (s, f) = prior, gained
         proper = self.is_proper(prior)
+        a, b = distinct(a), distinct(b)
         with np.errstate(all="ignore"):
             gain = log_rising(a, s) + log_rising(b, f) - log_rising(a + b, s + f)
         return gain if proper.all() else np.where(proper, gain, difference(self, prior, gained))

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
 from bayeskit.conjugate.gamma_integral import draw_between, log_gamma_integral
-from bayeskit.distributions.gammafunctions import log_rising
+from bayeskit.distributions.gammafunctions import distinct, log_rising
 from bayeskit.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class GammaFamily:
         more, faster, further = gained
         if not np.any(rate) and not np.any(faster):
             shape, rate, other, more, faster, further = -shape, other, rate, -more, further, faster
+        shape, rate = distinct(shape), distinct(rate)
         plain = (shape > 0) & (rate > 0) & (more >= 0)
         if self.truncated or np.any(other) or np.any(further) or not plain.any():
             return difference(self, prior, gained)

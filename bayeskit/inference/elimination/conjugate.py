@@ -37,8 +37,10 @@ class ConjugatePiece:
         naturals = self.update.naturals(env)
         if max(n.shape[0] for n in naturals) < batch:
             naturals = tuple(np.broadcast_to(n, (batch, *n.shape[1:])) for n in naturals)
-        x = self.update.family.sample(naturals, rng)
-        logs = self.update.family.log_density(x, naturals)
+        family = self.update.family
+        x = family.sample(naturals, rng)
+        with np.errstate(all="ignore"):
+            logs = family.log_kernel(x, naturals) + family.log_jacobian(x) - self.update.log_normaliser(env)
         return {self.names[0]: x}, logs.reshape(batch, -1).sum(axis=1)
 
     def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution:
