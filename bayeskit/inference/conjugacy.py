@@ -178,10 +178,10 @@ class ConjugateUpdate:
 
     def naturals(self, env: Environment) -> Naturals:
         """Return the natural parameters of the conditional."""
-        total = self.prior(env)
-        for part in self.children_naturals(env):
-            total = tuple(a + b for a, b in zip(total, part, strict=True))
-        return total
+        prior = self.prior(env)
+        parts = zip(*self.children_naturals(env), strict=True)
+        totals = (sum(part, start=distinct(p)) for p, part in zip(prior, parts, strict=True))
+        return tuple(np.broadcast_to(t, np.broadcast_shapes(t.shape, p.shape)) for t, p in zip(totals, prior, strict=True))
 
     def children_naturals(self, env: Environment) -> Iterator[Naturals]:
         """Yield what the children add to the natural parameters."""

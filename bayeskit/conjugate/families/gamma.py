@@ -110,16 +110,18 @@ class GammaFamily:
         plain = (shape > 0) & (rate > 0) & (more >= 0)
         if self.truncated or np.any(other) or np.any(further) or not plain.any():
             return difference(self, prior, gained)
-        with np.errstate(all="ignore"):
-            slower = -shape * np.log1p(faster / rate) - more * np.log(0.5 * (rate + faster))
-            gain = np.asarray(log_rising(shape, more) + slower)
+        with np.errstate(all="ignore"):  # in place: pages of memory take longer than logs
+            slower, half = np.asarray(faster / rate), np.asarray(0.5 * (rate + faster))
+            slower, half = np.log1p(slower, out=slower) * shape, np.log(half, out=half) * more
+            gain = np.asarray(log_rising(shape, more) - slower - half)
         return gain if plain.all() else np.where(plain, gain, difference(self, prior, gained))
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return the kernel in v, at ``x**m``."""
         p, a, b = naturals
-        v = np.asarray(x) ** self.power
-        return (p - 1) * np.log(v) - 0.5 * (a * v + b / v)
+        v = np.asarray(x) if self.power == 1.0 else np.asarray(x) ** self.power
+        kernel = (p - 1) * np.log(v) - 0.5 * a * v
+        return np.asarray(kernel - 0.5 * b / v if np.any(b) else kernel)
 
     def log_jacobian(self, x: Array) -> Array | float:
         """Return ``log(dv / dx) = log m + (m - 1) log x``."""
