@@ -9,6 +9,7 @@ practice, the same weights tell beforehand, and they give the evidence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ import numpy as np
 from bayeskit.errors import RefusedError
 from bayeskit.inference.core.modes import Mode, Newton, find_modes
 from bayeskit.inference.core.pareto import judged, scaled
-from bayeskit.inference.core.pilot import Pilot, Target, piloted, weighed
+from bayeskit.inference.core.pilot import Pilot, Target, piloted, pooled
 from bayeskit.inference.core.proposal import TMixture
+from bayeskit.inference.core.sieve import Sieve, sieved
 
 Array = np.ndarray
 
@@ -32,12 +34,12 @@ class Prepared:
 
     Attributes
     ----------
-    proposal : TMixture
+    proposal : TMixture or Sieve
         What :func:`run` proposes from.
     acceptance : float
         The acceptance to be expected.
     pareto_k : float
-        Shape of the tail of the weights.
+        Shape of the tail of the pilot's weights.
     log_evidence, log_evidence_se : float
         Log of the integral of the density, and its standard error.
     modes : int
@@ -49,12 +51,12 @@ class Prepared:
     found : tuple of Mode
         The modes.
     vectors, log_target, log_weights : Array
-        The pilot draws from ``proposal`` ``(n, d)``, their log density and log weights ``(n,)``: chains start at them.
+        The best pilot's draws ``(n, d)``, their log density and log weights ``(n,)``: chains start at them.
     evaluations, calls : int
         Points at which the density was evaluated, and in how many calls.
     """
 
-    proposal: TMixture
+    proposal: TMixture | Sieve
     acceptance: float
     pareto_k: float
     log_evidence: float
@@ -138,9 +140,11 @@ def prepare(
     best = max(pilots, key=lambda pilot: pilot.merit)
     reason = _reason(target, modes, best)
     verdict = best.verdict
+    u, log_target, log_pooled = pooled(pilots)
+    better = None if reason else sieved(best.proposal, u, log_target, log_pooled, verdict.acceptance)
     return Prepared(
-        proposal=best.proposal,
-        acceptance=verdict.acceptance,
+        proposal=best.proposal if better is None else better[0],
+        acceptance=verdict.acceptance if better is None else better[1],
         pareto_k=verdict.pareto_k,
         log_evidence=verdict.log_evidence,
         log_evidence_se=verdict.log_evidence_se,
@@ -189,16 +193,19 @@ def run(
         The draws, and the figures of ``prepared`` from their proposals.
     """
     target = Target(log_density, largest)
-    proposals = prepared.proposal.sample(rng, chains * draws)
-    log_target, log_weights = weighed(target, prepared.proposal, proposals)
+    proposals, log_proposal, share = prepared.proposal.drawn(rng, chains * draws)
+    log_target = target(proposals)
+    log_weights = log_target - log_proposal
     weights, top = scaled(prepared.log_weights)
     if top == -np.inf:
         raise RefusedError(f"A core cannot be sampled from a proposal that never meets it: {prepared.reason}.")
     first = rng.choice(len(weights), size=chains, p=weights / weights.sum())
     shape = (chains, draws)
-    at = accepted_at(log_weights.reshape(shape), np.log1p(-rng.random(shape)), prepared.log_weights[first])
+    begun = prepared.log_target[first] - prepared.proposal.log_density(prepared.vectors[first])
+    at = accepted_at(log_weights.reshape(shape), np.log1p(-rng.random(shape)), begun)
     rows = np.arange(chains)[:, None] * draws + np.maximum(at, 0)
     stayed = at < 0  # where the chain began: nothing accepted yet
+    log_weights += np.log(share)
     few = len(log_weights) < len(prepared.log_weights)
     verdict = judged(np.concatenate([log_weights, prepared.log_weights]) if few else log_weights)
     return BulkRun(
@@ -208,7 +215,7 @@ def run(
         acceptance=verdict.acceptance,
         pareto_k=verdict.pareto_k,
         log_evidence=verdict.log_evidence,
-        log_evidence_se=verdict.log_evidence_se,
+        log_evidence_se=math.hypot(verdict.log_evidence_se, math.sqrt((1 - share) / len(log_weights))),
         ok=not verdict.reason,
         reason=verdict.reason,
     )

@@ -23,6 +23,8 @@ MOST_DISAGREEMENT = 5.0
 
 # Below this many weights in the tail a generalised Pareto distribution cannot be fitted.
 SMALLEST_TAIL = 5
+# A tail that holds less than this share of the weight beyond its threshold says nothing of what is unseen.
+SLIGHT = 0.005
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def pareto_k(log_weights: Array) -> float:
 
     The weights have :math:`1/k` moments: above 0.5 their variance is infinite, above 0.7 no practical number of draws
     makes their mean reliable (Vehtari, Simpson, Gelman, Yao, Gabry 2024, JMLR 25(72)). As there, the tail is the
-    :math:`\min(n/5, 3\sqrt n)` largest, and the estimate is drawn towards 0.5 as if by ten more observations.
+    :math:`\min(n/5, 3\sqrt n)` largest, and the estimate is drawn towards 0.5 as if by ten more observations. Where
+    what they have beyond the others is next to nothing, as among weights that are nearly equal, it is 0.5 at most.
 
     Returns
     -------
@@ -126,7 +129,8 @@ def pareto_k(log_weights: Array) -> float:
     excess = weights[-tail:] - weights[-tail - 1]
     if excess[-1] <= 1e-12 * weights[-1]:  # all alike but for rounding
         return -np.inf
-    return (tail * _pareto_shape(np.maximum(excess, 1e-300)) + 10 * 0.5) / (tail + 10)
+    k = (tail * _pareto_shape(np.maximum(excess, 1e-300)) + 10 * 0.5) / (tail + 10)
+    return min(k, 0.5) if excess.sum() < SLIGHT * weights.sum() else k
 
 
 def _pareto_shape(excess: Array) -> float:

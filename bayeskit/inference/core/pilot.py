@@ -161,9 +161,7 @@ def from_modes(target: Target, modes: tuple[Mode, ...]) -> TMixture:
 def weighed(target: Target, proposal: TMixture, u: Array) -> tuple[Array, Array]:
     """Return the log density at points ``(n, d)`` and their log weights, ``(n,)`` both."""
     log_target = target(u)
-    chunk = max(1, NUMBERS // proposal.centres.size)
-    log_proposal = [proposal.log_density(u[i : i + chunk]) for i in range(0, len(u), chunk)]
-    return log_target, log_target - np.concatenate(log_proposal)
+    return log_target, log_target - proposal.log_density(u)
 
 
 def _drawn(target: Target, fit: TMixture, modes: tuple[Mode, ...], rng: np.random.Generator, before: int) -> Pilot:
@@ -199,7 +197,8 @@ def _confirmed(
             log_weights=np.concatenate([pilot.log_weights, log_weights]),
         )
     verdict = judged(pilot.log_weights, SAFE_PARETO_K)
-    everything, error = evidence(_pooled([*pilots[:best], pilot, *pilots[best + 1 :]])[2])
+    _, log_target, log_proposal = pooled([*pilots[:best], pilot, *pilots[best + 1 :]])
+    everything, error = evidence(log_target - log_proposal)
     missing = everything - verdict.log_evidence
     if missing > MOST_MISSING * math.hypot(error, verdict.log_evidence_se):
         reason = (
@@ -251,8 +250,8 @@ def _spent(pilots: list[Pilot]) -> int:
     return sum(len(pilot.vectors) for pilot in pilots)
 
 
-def _pooled(pilots: list[Pilot]) -> tuple[Array, Array, Array]:
-    """Draws of all pilots, their log density, and their log weights as draws of the mixture of all proposals.
+def pooled(pilots: list[Pilot]) -> tuple[Array, Array, Array]:
+    """Return the draws of all pilots, their log density, and that of the mixture of all proposals.
 
     The deterministic mixture of adaptive multiple importance sampling (Cornuet, Marin, Mira, Robert 2012, Scandinavian
     Journal of Statistics 39): evaluations are never thrown away.
@@ -262,9 +261,10 @@ def _pooled(pilots: list[Pilot]) -> tuple[Array, Array, Array]:
     sizes = np.array([len(pilot.vectors) for pilot in pilots])
     parts = np.stack([pilot.proposal.log_density(u) for pilot in pilots]) + np.log(sizes / sizes.sum())[:, None]
     top = parts.max(axis=0)
-    return u, log_target, log_target - (top + np.log(np.exp(parts - top).sum(axis=0)))
+    return u, log_target, top + np.log(np.exp(parts - top).sum(axis=0))
 
 
 def _refitted(pilots: list[Pilot]) -> TMixture:
     """A proposal from the draws of all pilots."""
-    return refitted(pilots[-1].fit, *_pooled(pilots))
+    u, log_target, log_proposal = pooled(pilots)
+    return refitted(pilots[-1].fit, u, log_target, log_target - log_proposal)

@@ -40,6 +40,7 @@ DOUBT = 2.0
 ROOT_MEAN, ROOT_VARIANCE = 1.3545, 0.1653
 # Components at most, rounds of EM, and the gain in the mean log density at which they end.
 COMPONENTS = 6
+NUMBERS = 4_000_000  # held at once
 ROUNDS = 12
 # The share of the mass, where the fit is lowest below the target, that another component is made from.
 GROUP = 0.25
@@ -99,6 +100,12 @@ class TMixture:
     def log_density(self, u: Array) -> Array:
         """Log density at points ``(n, d)``: ``(n,)``."""
         return _log_sum(self.parts(u)[0])
+
+    def drawn(self, rng: np.random.Generator, n: int) -> tuple[Array, Array, float]:
+        """Return ``n`` draws, their log density, and the share of candidates that were kept: all."""
+        u = self.sample(rng, n)
+        step = max(1, NUMBERS // self.centres.size)
+        return u, np.concatenate([self.log_density(u[i : i + step]) for i in range(0, n, step)]), 1.0
 
     def spread(self) -> tuple[Array, Array]:
         """Return the mean of the centres, and their covariance plus the mean of the squared factors."""
