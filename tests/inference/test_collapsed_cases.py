@@ -200,9 +200,9 @@ def test_a_chain_that_stays_is_told(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         posterior.sample(500, seed=1)
-    heavy = component.prepared.log_weights.copy()
-    heavy[0] = heavy.max() + 20.0  # every chain starts there, and no proposal is as good
-    component.prepared = replace(component.prepared, log_weights=heavy)
+    high = component.prepared.log_target.copy()
+    high += 20.0  # every chain starts there, and no proposal is as good
+    component.prepared = replace(component.prepared, log_target=high)
     with pytest.warns(SamplingWarning, match="a chain stayed at one point for [0-9]+ of its 500 draws"):
         posterior.sample(500, seed=1)
 

@@ -171,8 +171,7 @@ def run(
     """Draw chains, every proposal of theirs evaluated in one call (or as many as ``largest`` points a call ask for).
 
     A chain starts from a pilot draw that is chosen with the probability of its weight, so that it is in equilibrium as
-    nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone, if there are
-    as many as pilot draws; else from both.
+    nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone.
 
     Parameters
     ----------
@@ -193,9 +192,9 @@ def run(
         The draws, and the figures of ``prepared`` from their proposals.
     """
     target = Target(log_density, largest)
-    proposals, log_proposal, share = prepared.proposal.drawn(rng, chains * draws)
-    log_target = target(proposals)
-    log_weights = log_target - log_proposal
+    drawn = prepared.proposal.drawn(rng, chains * draws)
+    log_target = target(drawn.vectors)
+    log_weights = log_target - drawn.log_density
     weights, top = scaled(prepared.log_weights)
     if top == -np.inf:
         raise RefusedError(f"A core cannot be sampled from a proposal that never meets it: {prepared.reason}.")
@@ -205,17 +204,16 @@ def run(
     at = accepted_at(log_weights.reshape(shape), np.log1p(-rng.random(shape)), begun)
     rows = np.arange(chains)[:, None] * draws + np.maximum(at, 0)
     stayed = at < 0  # where the chain began: nothing accepted yet
-    log_weights += np.log(share)
-    few = len(log_weights) < len(prepared.log_weights)
-    verdict = judged(np.concatenate([log_weights, prepared.log_weights]) if few else log_weights)
+    verdict = judged(log_weights + math.log(drawn.share), tail=log_target - drawn.log_candidate)
+    error = math.sqrt((1 - drawn.share) / len(log_weights))
     return BulkRun(
-        vectors=np.where(stayed[..., None], prepared.vectors[first][:, None], proposals[rows]),
+        vectors=np.where(stayed[..., None], prepared.vectors[first][:, None], drawn.vectors[rows]),
         log_density=np.where(stayed, prepared.log_target[first][:, None], log_target[rows]),
         accepted=at == np.arange(draws),
         acceptance=verdict.acceptance,
         pareto_k=verdict.pareto_k,
         log_evidence=verdict.log_evidence,
-        log_evidence_se=math.hypot(verdict.log_evidence_se, math.sqrt((1 - share) / len(log_weights))),
+        log_evidence_se=math.hypot(verdict.log_evidence_se, error),
         ok=not verdict.reason,
         reason=verdict.reason,
     )

@@ -23,8 +23,6 @@ MOST_DISAGREEMENT = 5.0
 
 # Below this many weights in the tail a generalised Pareto distribution cannot be fitted.
 SMALLEST_TAIL = 5
-# A tail that holds less than this share of the weight beyond its threshold says nothing of what is unseen.
-SLIGHT = 0.005
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,15 @@ class Verdict:
     reason: str
 
 
-def judged(log_weights: Array, most: float = MOST_PARETO_K) -> Verdict:
+def judged(log_weights: Array, most: float = MOST_PARETO_K, tail: Array | None = None) -> Verdict:
     r"""Judge a proposal by the log weights of draws from it.
+
+    ``tail`` are the log weights whose largest say how heavy the tail is, where others than ``log_weights`` do.
 
     A Pareto :math:`\hat k` above ``most`` is let pass only where the tail beyond the heaviest weight, which is
     about :math:`W_{(n)} / (1 - \hat k)` of the mass, is no more than MOST_UNSEEN.
     """
-    rate, k = acceptance(log_weights), pareto_k(log_weights)
+    rate, k = acceptance(log_weights), pareto_k(log_weights if tail is None else tail)
     value, error = evidence(log_weights)
     weights, top = scaled(log_weights)
     share = 1.0 if top == -np.inf else float(weights.max() / weights.sum())
@@ -109,8 +109,7 @@ def pareto_k(log_weights: Array) -> float:
 
     The weights have :math:`1/k` moments: above 0.5 their variance is infinite, above 0.7 no practical number of draws
     makes their mean reliable (Vehtari, Simpson, Gelman, Yao, Gabry 2024, JMLR 25(72)). As there, the tail is the
-    :math:`\min(n/5, 3\sqrt n)` largest, and the estimate is drawn towards 0.5 as if by ten more observations. Where
-    what they have beyond the others is next to nothing, as among weights that are nearly equal, it is 0.5 at most.
+    :math:`\min(n/5, 3\sqrt n)` largest, and the estimate is drawn towards 0.5 as if by ten more observations.
 
     Returns
     -------
@@ -129,8 +128,7 @@ def pareto_k(log_weights: Array) -> float:
     excess = weights[-tail:] - weights[-tail - 1]
     if excess[-1] <= 1e-12 * weights[-1]:  # all alike but for rounding
         return -np.inf
-    k = (tail * _pareto_shape(np.maximum(excess, 1e-300)) + 10 * 0.5) / (tail + 10)
-    return min(k, 0.5) if excess.sum() < SLIGHT * weights.sum() else k
+    return (tail * _pareto_shape(np.maximum(excess, 1e-300)) + 10 * 0.5) / (tail + 10)
 
 
 def _pareto_shape(excess: Array) -> float:

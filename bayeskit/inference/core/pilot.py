@@ -18,12 +18,13 @@ Array = np.ndarray
 # Pilots end at this acceptance; at a fair one after so many evaluations; when refitted proposals gain less than this;
 # with so many evaluations in any case.
 GOOD_ACCEPTANCE = 0.8
-FAIR_ACCEPTANCE, FAIR = 0.6, 2500
+FAIR_ACCEPTANCE, FAIR = 0.5, 1000
 WORTHWHILE = 0.03
 PILOT = 8_000
-# Draws of the largest pilot, and again to confirm one. Above this Pareto k a pilot, being small and chosen, must show
+# Draws of the largest pilot, and again to confirm one; what a pilot beyond doubt has, for a sieve to be fitted to. Above this Pareto k a pilot, being small and chosen, must show
 # that not much is unseen.
 LARGEST = 1500
+SHOWN = 600
 SAFE_PARETO_K = 0.5
 # A draw this much higher than every mode shows that one is missing.
 HIGHER = 0.5
@@ -177,26 +178,28 @@ def _drawn(target: Target, fit: TMixture, modes: tuple[Mode, ...], rng: np.rando
 def _confirmed(
     target: Target, modes: tuple[Mode, ...], pilots: list[Pilot], best: int, rng: np.random.Generator
 ) -> Pilot:
-    """Draw again from a proposal that is not beyond doubt: the best of several pilots is so by luck in part.
+    """Draw again from a proposal: many where it is not beyond doubt, for the best of several pilots is so by luck in part.
 
-    The new draws are judged on their own; and the draws of all pilots together, which other proposals took elsewhere,
+    Then the new draws are judged on their own; and the draws of all pilots together, which other proposals took elsewhere,
     must not find more mass than those of this one.
     """
     pilot = pilots[best]
-    if pilot.reason or (pilot.clear and len(pilots) == 1):
+    if pilot.reason:
         return pilot
-    reason = ""
-    if not pilot.clear:
-        u = pilot.proposal.sample(rng, LARGEST)
+    reason, most = "", MOST_PARETO_K if pilot.clear else SAFE_PARETO_K
+    more = SHOWN - len(pilot.vectors) if pilot.clear else LARGEST
+    if more > 0:
+        u = pilot.proposal.sample(rng, more)
         log_target, log_weights = weighed(target, pilot.proposal, u)
-        reason = judged(log_weights, SAFE_PARETO_K).reason or _unlike(modes, u, log_target)
+        reason = "" if pilot.clear else judged(log_weights, most).reason
+        reason = reason or _unlike(modes, u, log_target)
         pilot = replace(
             pilot,
             vectors=np.concatenate([pilot.vectors, u]),
             log_target=np.concatenate([pilot.log_target, log_target]),
             log_weights=np.concatenate([pilot.log_weights, log_weights]),
         )
-    verdict = judged(pilot.log_weights, SAFE_PARETO_K)
+    verdict = judged(pilot.log_weights, most)
     _, log_target, log_proposal = pooled([*pilots[:best], pilot, *pilots[best + 1 :]])
     everything, error = evidence(log_target - log_proposal)
     missing = everything - verdict.log_evidence

@@ -48,6 +48,28 @@ GAIN = 2e-3
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Draws from a proposal.
+
+    Attributes
+    ----------
+    vectors : Array
+        ``(n, d)``.
+    log_density : Array
+        That of the draws, but for the log of ``share``: ``(n,)``.
+    log_candidate : Array
+        That of the candidates they were chosen from, at the draws: ``(n,)``.
+    share : float
+        Of the candidates, how many were chosen.
+    """
+
+    vectors: Array
+    log_density: Array
+    log_candidate: Array
+    share: float
+
+
+@dataclass(frozen=True)
 class TMixture:
     r"""A mixture of skewed multivariate t distributions.
 
@@ -101,11 +123,12 @@ class TMixture:
         """Log density at points ``(n, d)``: ``(n,)``."""
         return _log_sum(self.parts(u)[0])
 
-    def drawn(self, rng: np.random.Generator, n: int) -> tuple[Array, Array, float]:
-        """Return ``n`` draws, their log density, and the share of candidates that were kept: all."""
+    def drawn(self, rng: np.random.Generator, n: int) -> Drawn:
+        """Return ``n`` draws with their log densities."""
         u = self.sample(rng, n)
         step = max(1, NUMBERS // self.centres.size)
-        return u, np.concatenate([self.log_density(u[i : i + step]) for i in range(0, n, step)]), 1.0
+        log_density = np.concatenate([self.log_density(u[i : i + step]) for i in range(0, n, step)])
+        return Drawn(u, log_density, log_density, 1.0)
 
     def spread(self) -> tuple[Array, Array]:
         """Return the mean of the centres, and their covariance plus the mean of the squared factors."""

@@ -18,17 +18,18 @@ from math import comb
 
 import numpy as np
 
-from bayeskit.inference.core.proposal import TMixture
+from bayeskit.inference.core.proposal import Drawn, TMixture
 
 Array = np.ndarray
 
-LEAST = 0.08  # of the probabilities of being kept
+LEAST, LEAST_BEYOND = 0.08, 0.5  # of the probabilities of being kept, and beyond the pilot draws that matter
 HIGHEST = 6  # degree of the polynomial at most, and of how many terms
 TERMS = 500
 DRAWS_A_TERM = 3  # pilot draws for every term, at least
 RIDGE = 1e-9  # relative to the mean square of a term
 KEPT = 0.2  # of the candidates, at least
 TOP = 0.98  # share of the mass below the level at which all are kept
+REACH = 0.98  # share of the mass within which the polynomial is believed
 WORTHWHILE = 0.02  # gain in acceptance
 AT_ONCE = 400_000  # numbers held at once
 
@@ -66,8 +67,12 @@ class Polynomial:
     def __call__(self, u: Array) -> Array:
         """Return its values at points ``(n, d)``: ``(n,)``."""
         step = max(1, AT_ONCE // len(self.coefficients))
-        parts = [self.coefficients @ self.monomials(u[i : i + step]) for i in range(0, len(u), step)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate([self.coefficients @ self.monomials(u[i : i + step]) for i in range(0, len(u), step)])
+
+    def distance(self, u: Array) -> Array:
+        """Return how far points ``(n, d)`` are from the middle, in spreads: ``(n,)``."""
+        y = self.units @ (u - self.middle).T
+        return np.sqrt(np.einsum("dn,dn->n", y, y))
 
 
 @dataclass(frozen=True)
@@ -82,34 +87,39 @@ class Sieve:
         The log density, nearly.
     level : float
         Log weight from which on all candidates are kept.
+    reach : float
+        Distance up to which the polynomial is to be believed.
     """
 
     proposal: TMixture
     promise: Polynomial
     level: float
+    reach: float
 
     def log_kept(self, u: Array, log_proposal: Array) -> Array:
         """Return the log probabilities with which candidates ``(n, d)`` are kept, given their log density: ``(n,)``."""
-        return np.clip(self.promise(u) - log_proposal - self.level, np.log(LEAST), 0.0)
+        least = np.where(self.promise.distance(u) <= self.reach, np.log(LEAST), np.log(LEAST_BEYOND))
+        return np.clip(self.promise(u) - log_proposal - self.level, least, 0.0)
 
     def log_density(self, u: Array) -> Array:
         """Return the log density at points ``(n, d)``, but for the log of the share that is kept: ``(n,)``."""
         log_proposal = self.proposal.log_density(u)
         return log_proposal + self.log_kept(u, log_proposal)
 
-    def drawn(self, rng: np.random.Generator, n: int) -> tuple[Array, Array, float]:
-        """Return ``n`` draws, their log density but for the share of candidates that were kept, and that share."""
-        points, densities = [], []
+    def drawn(self, rng: np.random.Generator, n: int) -> Drawn:
+        """Return ``n`` of the candidates that were kept, with their log densities."""
+        parts: list[tuple[Array, Array, Array]] = []
         kept = tried = 0
         while kept < n:
             share = kept / tried if kept else 2 * KEPT
-            u, log_proposal, _ = self.proposal.drawn(rng, int(1.05 * (n - kept) / share) + 16)
-            log_kept = self.log_kept(u, log_proposal)
-            through = np.log1p(-rng.random(len(u))) < log_kept
-            points.append(u[through])
-            densities.append((log_proposal + log_kept)[through])
-            kept, tried = kept + int(through.sum()), tried + len(u)
-        return np.concatenate(points)[:n], np.concatenate(densities)[:n], kept / tried
+            found = self.proposal.drawn(rng, int(1.05 * (n - kept) / share) + 16)
+            log_kept = self.log_kept(found.vectors, found.log_density)
+            through = np.log1p(-rng.random(len(log_kept))) < log_kept
+            candidate = found.log_density[through]
+            parts.append((found.vectors[through], candidate + log_kept[through], candidate))
+            kept, tried = kept + len(candidate), tried + len(log_kept)
+        vectors, log_density, log_candidate = (np.concatenate(p)[:n] for p in zip(*parts, strict=True))
+        return Drawn(vectors, log_density, log_candidate, kept / tried)
 
 
 def sieved(
@@ -131,22 +141,24 @@ def sieved(
     log_proposal = proposal.log_density(u)
     level = _level(log_target, log_pooled, log_proposal)
     odd = np.arange(len(u)) % 2 == 1
-    best: tuple[float, Polynomial] | None = None
+    best: tuple[float, Polynomial, float, int] | None = None
     for degree in range(2, HIGHEST + 1):
         terms = comb(u.shape[1] + degree, degree)
         if terms > TERMS or terms * DRAWS_A_TERM > len(u) // 2:
             break
         form = _form(u, log_target - log_pooled, degree)
-        sieve = Sieve(proposal, _fitted(form, u[~odd], log_target[~odd], log_pooled[~odd]), level)
+        reach = _reach(form, u, log_target - log_pooled)
+        sieve = Sieve(proposal, _fitted(form, u[~odd], log_target[~odd], log_pooled[~odd]), level, reach)
         log_kept = sieve.log_kept(u[odd], log_proposal[odd])
         rate = _acceptance(log_target[odd], log_pooled[odd], log_proposal[odd] + log_kept)
-        if best is not None and rate < best[0] + WORTHWHILE / 2:
+        if best is None or rate > best[0] + WORTHWHILE / 4:
+            best = rate, form, reach, degree
+        elif degree >= best[3] + 2:
             break
-        if best is None or rate > best[0]:
-            best = rate, form
     if best is None or best[0] < before + WORTHWHILE:
         return None
-    return Sieve(proposal, _fitted(best[1], u, log_target, log_pooled), level), best[0]
+    rate, form, reach, _ = best
+    return Sieve(proposal, _fitted(form, u, log_target, log_pooled), level, reach), rate
 
 
 def _level(log_target: Array, log_pooled: Array, log_proposal: Array) -> float:
@@ -159,6 +171,13 @@ def _level(log_target: Array, log_pooled: Array, log_proposal: Array) -> float:
     while candidates @ np.clip(np.exp(log_weights - level), LEAST, 1.0) < KEPT * candidates.sum():
         level -= 0.25
     return level
+
+
+def _reach(form: Polynomial, u: Array, log_weights: Array) -> float:
+    """Return the distance within which all but little of the mass lies."""
+    distance, mass = form.distance(u), np.exp(log_weights - log_weights.max())
+    order = np.argsort(distance)
+    return float(distance[order][np.searchsorted(np.cumsum(mass[order]), REACH * mass.sum())])
 
 
 def _form(u: Array, log_weights: Array, degree: int) -> Polynomial:
