@@ -208,26 +208,32 @@ class ConjugateUpdate:
         x = env[self.latent.name]
         return self.family.log_density(x, naturals)
 
-    def log_evidence(self, env: Environment) -> Array:
-        """Return the log of what the latent integrates to, its children included: ``(batch,)``."""
+    def log_gain(self, env: Environment) -> Array | None:
+        """Return by how much the children raise the log normaliser: ``(batch, *plates)``; None where it is not used."""
+        if isinstance(self.family, NormalFamily):
+            return None
+        parts = zip(*self.children_naturals(env), strict=True)
+        return self.family.log_gain(self.prior(env), tuple(sum(p[1:], p[0]) for p in parts))
+
+    def log_evidence(self, env: Environment, gain: Array | None = None) -> Array:
+        """Return the log of what the latent integrates to, its children included: ``(batch,)``.
+
+        ``gain`` is ``log_gain(env)``, where it is at hand.
+        """
         if isinstance(self.family, NormalFamily):
             return self._evidence_about_centre(self.family, env)
-        gain = self._log_gain(self.prior(env), env)
+        gain = self.log_gain(env) if gain is None else gain
+        assert gain is not None
         total = gain.reshape(gain.shape[0], -1).sum(axis=1)
         for c in self.contributions:
             total = total + c.base(env)
         return np.asarray(total)
 
-    def log_normaliser(self, env: Environment) -> Array:
-        """Return the log normaliser of the conditional: ``(batch, *plates)``."""
-        if isinstance(self.family, NormalFamily):
+    def log_normaliser(self, env: Environment, gain: Array | None) -> Array:
+        """Return the log normaliser of the conditional, given ``log_gain(env)``: ``(batch, *plates)``."""
+        if gain is None:
             return self.family.log_normaliser(self.naturals(env))
-        prior = self.prior(env)
-        return self.family.log_prior_normaliser(tuple(distinct(p) for p in prior)) + self._log_gain(prior, env)
-
-    def _log_gain(self, prior: Naturals, env: Environment) -> Array:
-        parts = zip(*self.children_naturals(env), strict=True)
-        return self.family.log_gain(prior, tuple(sum(p[1:], p[0]) for p in parts))
+        return self.family.log_prior_normaliser(tuple(distinct(p) for p in self.prior(env))) + gain
 
     def _evidence_about_centre(self, family: NormalFamily, env: Environment) -> Array:
         """Joint density over conditional at the centre of the latter: no squares of large offsets are subtracted."""

@@ -55,11 +55,24 @@ class BulkCore:
 
     def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
         """Propose the core in bulk, accept or reject chain by chain, and draw the rest given it."""
-        result = run(self.prepared, self.density, rng, chains, draws)
+        proposed: list[tuple[dict[str, Array], Array]] = []
+
+        def log_density(u: Array) -> Array:
+            found, *drawn = self.density.with_draws(u, rng)
+            proposed.append((drawn[0], drawn[1]))
+            return found
+
+        result = run(self.prepared, log_density, rng, chains, draws)
         u = result.vectors.reshape(chains * draws, -1)
         values, jacobian = self.density.scale.unpack(u, self.problem.env)
         lp = result.log_density.reshape(-1) - jacobian
-        drawn, log_density = self.density.draw_pieces(values, rng)
+        drawn = {n: np.concatenate([values[n] for values, _ in proposed]) for n in proposed[0][0]}
+        own = np.concatenate([density for _, density in proposed])
+        stays = np.flatnonzero(~result.accepted)
+        if len(stays) and drawn:  # where the core stays, what is below it is drawn anew
+            again, own[stays] = self.density.draw_pieces({n: v[stays] for n, v in values.items()}, rng)
+            for name, value in again.items():
+                drawn[name][stays] = value
         judge = result if chains * draws >= len(self.prepared.log_weights) else self.prepared
         figures = {
             "acceptance_rate": float(result.accepted.mean()),
@@ -73,7 +86,7 @@ class BulkCore:
                 SamplingWarning,
                 stacklevel=2,
             )
-        return CollapsedDraws(values | drawn, lp + log_density, {"accepted": result.accepted}, figures)
+        return CollapsedDraws(values | drawn, lp + own, {"accepted": result.accepted}, figures)
 
     def log_evidence(self) -> tuple[float, float]:
         """Return the mean of the proposals' weights, in logs, with its Monte Carlo error."""

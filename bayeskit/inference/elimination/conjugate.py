@@ -34,13 +34,24 @@ class ConjugatePiece:
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Draw from the conditional."""
+        return self._drawn(env, rng, batch, self.update.log_gain(env))
+
+    def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
+        """Draw from the conditional, and return the difference of log normalisers too."""
+        gain = self.update.log_gain(env)
+        return *self._drawn(env, rng, batch, gain), np.broadcast_to(self.update.log_evidence(env, gain), (batch,))
+
+    def _drawn(
+        self, env: Environment, rng: np.random.Generator, batch: int, gain: Array | None
+    ) -> tuple[dict[str, Array], Array]:
         naturals = self.update.naturals(env)
         if max(n.shape[0] for n in naturals) < batch:
             naturals = tuple(np.broadcast_to(n, (batch, *n.shape[1:])) for n in naturals)
         family = self.update.family
         x = family.sample(naturals, rng)
         with np.errstate(all="ignore"):
-            logs = family.log_kernel(x, naturals) + family.log_jacobian(x) - self.update.log_normaliser(env)
+            normaliser = self.update.log_normaliser(env, gain)
+            logs = family.log_kernel(x, naturals) + family.log_jacobian(x) - normaliser
         return {self.names[0]: x}, logs.reshape(batch, -1).sum(axis=1)
 
     def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution:

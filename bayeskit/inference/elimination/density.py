@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -60,15 +61,43 @@ class CollapsedDensity:
 
     def with_jacobian(self, u: Array) -> tuple[Array, Array]:
         """Return the log density at points ``(n, d)``, and the log Jacobian that it contains."""
+
+        def integrated(env: Environment, _: Array) -> Array:
+            return sum((piece.log_marginal(env) for piece in self.pieces), start=np.zeros(1))
+
+        return self._evaluated(u, integrated)
+
+    def with_draws(self, u: Array, rng: np.random.Generator) -> tuple[Array, dict[str, Array], Array]:
+        """Return the log density at points ``(n, d)``, draws of the pieces given each, and their log density.
+
+        Draws are by name ``(n, *dims)``; where the density is zero they are nothing.
+        """
+        drawn, log_density = self._room(len(u)), np.zeros(len(u))
+
+        def integrated(env: Environment, at: Array) -> Array:
+            total: Array = np.zeros(1)
+            for piece in self.pieces:
+                values, own, marginal = piece.propose(env, rng, len(at))
+                log_density[at] += own
+                total = total + marginal
+                for name, value in values.items():
+                    drawn[name][at] = value
+            return total
+
+        return self._evaluated(u, integrated)[0], drawn, log_density
+
+    def _evaluated(self, u: Array, integrated: Callable[[Environment, Array], Array]) -> tuple[Array, Array]:
+        """Return the log density and the log Jacobian, a part of the points at a time."""
         size = max(1, _CHUNK // self.cost)
         result, jacobian = np.empty(len(u)), np.empty(len(u))
         with np.errstate(all="ignore"):
             for start in range(0, len(u), size):
                 part = slice(start, start + size)
-                result[part], jacobian[part] = self._chunk(u[part])
+                here = functools.partial(lambda start, env, inside: integrated(env, start + inside), start)
+                result[part], jacobian[part] = self._chunk(u[part], here)
         return result, jacobian
 
-    def _chunk(self, u: Array) -> tuple[Array, Array]:
+    def _chunk(self, u: Array, integrated: Callable[[Environment, Array], Array]) -> tuple[Array, Array]:
         values, jacobian = self.scale.unpack(u, self.problem.env)
         total = jacobian + sum(f.total({**self.problem.env, **values}) for f in self.priors)
         inside = np.isfinite(total) & np.all([_finite(v) for v in values.values()], axis=0)
@@ -78,22 +107,28 @@ class CollapsedDensity:
         # Beyond the support of the priors children must not be asked.
         whole = bool(inside.all())
         env = {**self.problem.env, **(values if whole else {n: v[inside] for n, v in values.items()})}
-        more = self.below(env)
+        more = self._rest(env) + integrated(env, np.flatnonzero(inside))
         total[inside] += np.where(np.isnan(more), -np.inf, more)
         return total, jacobian
 
     def below(self, env: Environment) -> Array:
         """Return what rows, pieces and terms add at values of the core: ``(batch,)``."""
+        return sum((piece.log_marginal(env) for piece in self.pieces), start=self._rest(env))
+
+    def _rest(self, env: Environment) -> Array:
+        """Return what rows and terms add."""
         total: Array = np.zeros(len(env[self.names[0]]))
         for factor in self.rows:
             total = total + factor.total(env)
         for regression in self.regressions:
             total = total + regression.total(env)
-        for piece in self.pieces:
-            total = total + piece.log_marginal(env)
         if self.terms is not None:
             total = total + self.terms.extra_log_density(env)
         return total
+
+    def _room(self, count: int) -> dict[str, Array]:
+        """Return room for draws of the pieces."""
+        return {n: np.empty((count, *self.problem.latents[n].shape)) for p in self.pieces for n in p.names}
 
     def _terms(self) -> Problem | None:
         """Return the problem with the terms that meet the core alone: others belong to other components."""
@@ -108,9 +143,7 @@ class CollapsedDensity:
         """Draw the pieces given values of the core: by name ``(n, *dims)``, and their log density ``(n,)``."""
         count = len(values[self.names[0]])
         size = max(1, _CHUNK // self.cost)
-        drawn: dict[str, Array] = {
-            n: np.empty((count, *self.problem.latents[n].shape)) for p in self.pieces for n in p.names
-        }
+        drawn = self._room(count)
         density = np.zeros(count)
         with np.errstate(all="ignore"):
             for start in range(0, count, size):

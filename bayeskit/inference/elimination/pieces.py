@@ -56,3 +56,6 @@ class Piece(Protocol):
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
+
+    def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
+        """Return such a draw, its log density, and the log of the integral, which have much of their work in common."""

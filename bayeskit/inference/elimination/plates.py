@@ -77,29 +77,37 @@ class PlateIntegral:
         self._note(out, errors)
         return np.broadcast_to(out, (shown,)).copy() if shown != batch else out
 
-    @np.errstate(all="ignore")
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
+        values, log_density, _ = self.propose(env, rng, batch)
+        return values, log_density
+
+    @np.errstate(all="ignore")
+    def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
+        """Return a joint draw, its log density, and the log of the integral of its factors."""
         env, entries, _ = self._given(env)
         copies = batch if entries == 1 else 1
         values = np.empty((batch, *self.latent.shape))
-        log_density = np.empty(batch)
+        log_density, log_marginal = np.empty(batch), np.empty(entries)
         start = self.plate.starter(env, entries)
         for chunk in self._chunks(entries):
             here = rows_of(env, chunk)
             cells, rest = self.plate.cells(here, chunk.stop - chunk.start)
             z, density = np.empty((copies, cells.size)), np.empty((copies, cells.size))
+            masses = np.empty(cells.size)
             stop = 0
             for part, found in self._parts(cells, start, to_draw=True):
                 some = slice(stop, stop := stop + part.size)
                 z[:, some] = found.sample(rng, copies)
                 density[:, some] = part.log_density(z[:, some]) - found.log_mass
+                masses[some] = found.log_mass
             z = z.reshape(copies * rest.size, *self.latent.shape)
             where = slice(None) if copies > 1 else chunk
             values[where], jacobian = self.plate.values(here, z)
             density = density.reshape(z.shape) - jacobian
             log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
-        return {self.latent.name: values}, log_density
+            log_marginal[chunk] = rest + masses.reshape(rest.size, -1).sum(axis=1)
+        return {self.latent.name: values}, log_density, np.broadcast_to(log_marginal, (batch,))
 
     def _note(self, log_marginals: Array, errors: Array) -> None:
         """Remember the largest error of the core points that matter."""
