@@ -19,6 +19,7 @@ from bayeskit.inference.core.line import Line, integrate_line, limits_of
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import Elimination
 from bayeskit.inference.elimination.gaussian import GaussianPiece
+from bayeskit.inference.elimination.plates import PlateIntegral
 from bayeskit.model.problem import Problem
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ class LineCore:
         return CollapsedDraws(values | drawn, lp + log_density)
 
     def log_evidence(self) -> tuple[float, float]:
-        """Return the log of the integral, and the error of the rule."""
-        return float(self.line.log_mass.sum()), float(self.line.error.sum())
+        """Return the log of the integral, and the errors of its rule and of those of plates below the core."""
+        below = sum(piece.error for piece in self.pieces if isinstance(piece, PlateIntegral))
+        return float(self.line.log_mass.sum()), float(self.line.error.sum() + below)
 
     def marginal(self, name: str, wrap: Callable[..., Any]) -> Distribution | Refusal:
         """Return the core's density, or for what is integrated out the mixture over the nodes."""

@@ -13,15 +13,21 @@ from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.bulk import Prepared, prepare, run
 from bayeskit.inference.elimination.density import CollapsedDensity
+from bayeskit.inference.elimination.plates import PlateIntegral
 from bayeskit.model.problem import Problem
 
 Array = np.ndarray
 # A chain that stays so long at one point, in draws and as a share of them, has met a weight that few others balance.
 LONGEST_STAY, MOST_STAYED = 40, 0.1
+# Error of the log marginal of a plate: of weights that are known by Monte Carlo, no smaller one is seen.
+PLATE_TOLERANCE = 1e-5
 
 
 def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal:
     """Return a core with its fitted proposal, or why it is too poor to be used."""
+    for piece in density.pieces:
+        if isinstance(piece, PlateIntegral):
+            piece.tolerance = PLATE_TOLERANCE
     starts = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")

@@ -23,6 +23,8 @@ MOST_DISAGREEMENT = 5.0
 
 # Below this many weights in the tail a generalised Pareto distribution cannot be fitted.
 SMALLEST_TAIL = 5
+# Weights of which none is so many times the mean have no tail.
+NEARLY_EQUAL = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ def judged(log_weights: Array, most: float = MOST_PARETO_K, tail: Array | None =
     ``tail`` are the log weights whose largest say how heavy the tail is, where others than ``log_weights`` do.
 
     A Pareto :math:`\hat k` above ``most`` is let pass only where the tail beyond the heaviest weight, which is
-    about :math:`W_{(n)} / (1 - \hat k)` of the mass, is no more than MOST_UNSEEN.
+    about :math:`W_{(n)} / (1 - \hat k)` of the mass (20 times the heaviest at most), is no more than MOST_UNSEEN.
     """
     rate, k = acceptance(log_weights), pareto_k(log_weights if tail is None else tail)
     value, error = evidence(log_weights)
     weights, top = scaled(log_weights)
     share = 1.0 if top == -np.inf else float(weights.max() / weights.sum())
-    unseen = share / (1 - k) if k < 1 else 1.0
+    unseen = share / max(1 - k, 0.05)
     half = len(log_weights) // 2
     (one, e1), (two, e2) = evidence(log_weights[:half]), evidence(log_weights[half:])
     if top == -np.inf or rate < LEAST_ACCEPTANCE:
@@ -109,7 +111,8 @@ def pareto_k(log_weights: Array) -> float:
 
     The weights have :math:`1/k` moments: above 0.5 their variance is infinite, above 0.7 no practical number of draws
     makes their mean reliable (Vehtari, Simpson, Gelman, Yao, Gabry 2024, JMLR 25(72)). As there, the tail is the
-    :math:`\min(n/5, 3\sqrt n)` largest, and the estimate is drawn towards 0.5 as if by ten more observations.
+    :math:`\min(n/5, 3\sqrt n)` largest, and the estimate is drawn towards 0.5 as if by ten more observations. Where
+    none is more than a few times the mean there is no tail to speak of, and the shape is 0.5 at most.
 
     Returns
     -------
@@ -128,7 +131,8 @@ def pareto_k(log_weights: Array) -> float:
     excess = weights[-tail:] - weights[-tail - 1]
     if excess[-1] <= 1e-12 * weights[-1]:  # all alike but for rounding
         return -np.inf
-    return (tail * _pareto_shape(np.maximum(excess, 1e-300)) + 10 * 0.5) / (tail + 10)
+    k = (tail * _pareto_shape(np.maximum(excess, 1e-300)) + 10 * 0.5) / (tail + 10)
+    return min(k, 0.5) if weights[-1] * n < NEARLY_EQUAL * weights.sum() else k
 
 
 def _pareto_shape(excess: Array) -> float:
