@@ -347,7 +347,9 @@ def _read_power(
         by = cancelled(form.times * child.parameter(rule.times), problem.env)
         exponent = None if by is None else round(by * form.exponent * rule.exponent, 12)
     if not exponent:
-        return Refusal(f"in '{child.name}', {rule.through} is no known power of '{latent.name}'", _power_advice(rule, child))
+        return Refusal(
+            f"in '{child.name}', {rule.through} is no known power of '{latent.name}'", _power_advice(rule, child)
+        )
     return Contribution(child, rule, form.coefficient, ZERO, _ordered(form.positions, latent), exponent)
 
 

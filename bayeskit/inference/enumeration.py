@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.demands import known_parameters
@@ -65,10 +64,6 @@ class Enumeration:
         u = rng.random((*cumulative.shape[:-1], 1)) * cumulative[..., -1:]
         picked = (u >= cumulative).sum(axis=-1)
         return self.values[np.minimum(picked, len(self.values) - 1)]
-
-    def log_evidence(self, env: Environment) -> float:
-        """Return the log of the sum over all values, all elements together."""
-        return float(logsumexp(self.log_weights(env), axis=-1).sum())
 
 
 def enumeration(problem: Problem, name: str) -> Enumeration | Refusal:

@@ -70,7 +70,8 @@ class BetaBinomialFamily:
 
     def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
         """Return BetaBinomial(n, a, b), shifted by s."""
-        from bayeskit.distributions import BetaBinomial, Shifted
+        from bayeskit.distributions import BetaBinomial
+        from bayeskit.distributions.shifted import Shifted
 
         n, a, b, s = (wrap(q) for q in naturals)
         return Shifted(BetaBinomial(n, a, b), s)

@@ -80,12 +80,14 @@ class ParetoFamily:
         return np.minimum(draw_between(*self._cut(naturals), rng), LARGEST)
 
     def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
-        """Return Pareto(a, m), cut by the upper bound; where no data came to a flat prior, the prior."""
-        from bayeskit.distributions import Pareto, Truncated, Uniform
+        """Return Pareto(a, m), cut by the upper bound; after one observation at most what a flat prior has become."""
+        from bayeskit.distributions import Monotone, Pareto, Truncated, Uniform
 
         a, m = np.broadcast_arrays(*naturals)
         if self.upper is not None and np.all(a == -1):
             return Uniform(wrap(m), wrap(np.full(a.shape, self.upper)))
+        if self.upper is not None and np.all(a == 0):
+            return Monotone(Uniform(wrap(np.log(m)), wrap(np.full(a.shape, np.log(self.upper)))), "exp")
         if not np.all(a > 0):
             raise RefusedError(
                 "The posterior must be a Pareto distribution of positive shape to be given as a distribution. Got "

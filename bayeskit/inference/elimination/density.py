@@ -108,9 +108,7 @@ class CollapsedDensity:
         """Draw the pieces given values of the core: by name ``(n, *dims)``, and their log density ``(n,)``."""
         count = len(values[self.names[0]])
         size = max(1, _CHUNK // self.cost)
-        drawn: dict[str, Array] = {
-            n: np.empty((count, *self.problem.latents[n].shape)) for p in self.pieces for n in p.names
-        }
+        drawn: dict[str, Array] = {n: self.problem.latents[n].empty(count) for p in self.pieces for n in p.names}
         density = np.zeros(count)
         with np.errstate(all="ignore"):
             for start in range(0, count, size):
