@@ -61,7 +61,7 @@ def pull_back(
     return _scatter(contribution, frame, positions, sizes, keep, join)
 
 
-_NOTHING = {np.add: 0.0, np.maximum: -np.inf}  # what an element without children is left with
+_NOTHING: dict[np.ufunc, float] = {np.add: 0.0, np.maximum: -np.inf}  # what an element without children is left with
 
 
 def _scatter(

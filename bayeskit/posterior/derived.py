@@ -13,10 +13,11 @@ from bayeskit.expressions.linear import ONE, NotLinear, linear_form
 from bayeskit.expressions.power import PowerForm, power_form
 from bayeskit.inference.collapsed.lines import LineCore
 from bayeskit.inference.conjugacy import Refusal
-from bayeskit.inference.exact import ExactComponent, ExactConjugate
+from bayeskit.inference.exact import ExactComponent, ExactConjugate, ExactFinite
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
 from bayeskit.model.problem import Problem
+from bayeskit.posterior.finite import NotFinite, of_finite
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.linear_weights import linear_weights
 from bayeskit.posterior.monotone import NotMonotone, monotone_marginal
@@ -53,6 +54,11 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
             return _gaussian(plan, component, expression)
         if isinstance(component, ExactConjugate) and component.update.family.name == "Dirichlet":
             return _shares(plan, component, name, expression)
+    if isinstance(component, ExactFinite):
+        try:
+            return of_finite(problem, component, expression)
+        except NotFinite as reason:
+            raise _refuse(name, f"{reason}") from None
     if len(latents) == 1:
         base = component.marginal(latents[0], wrapper(problem, latents[0]))
         return _of_one(plan, base, name, expression, latents[0])

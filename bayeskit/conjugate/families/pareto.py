@@ -38,7 +38,7 @@ class ParetoFamily:
                 return np.full((1,), -1.0), np.full((1,), self.lower)
         return np.zeros((1,)), np.full((1,), self.lower)
 
-    def _cut(self, naturals: Naturals) -> tuple[Array, ...]:
+    def _cut(self, naturals: Naturals) -> tuple[Array, Array, Array, Array, Array]:
         """Return the kernel as that of ``gamma_integral``: order, no rates, and the bounds."""
         a, m = naturals
         return -a, np.zeros(()), np.zeros(()), m, np.asarray(np.inf if self.upper is None else self.upper)
