@@ -92,6 +92,18 @@ class Shifted(Distribution):
     def _quantile(self, q: Array, *params: Array) -> Array:
         return self.base._quantile(q, *params[:-1]) + params[-1]
 
+    def _log_cdf(self, y: Array, *params: Array) -> Array:
+        return self.base._log_cdf(y - params[-1], *params[:-1])
+
+    def _log_sf(self, y: Array, *params: Array) -> Array:
+        return self.base._log_sf(y - params[-1], *params[:-1])
+
+    def _log_quantile(self, log_q: Array, *params: Array) -> Array:
+        return self.base._log_quantile(log_q, *params[:-1]) + params[-1]
+
+    def _log_isf(self, log_tail: Array, *params: Array) -> Array:
+        return self.base._log_isf(log_tail, *params[:-1]) + params[-1]
+
     def _bounds(self, *params: Array) -> tuple[Array, Array]:
         lower, upper = self.base._bounds(*params[:-1])
         return lower + params[-1], upper + params[-1]
