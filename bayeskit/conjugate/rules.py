@@ -123,7 +123,7 @@ RULES: tuple[Rule, ...] = (
          "alpha + sum n, beta + sum y", f"{_FINK}, sec. 1.3"),
     Rule("BetaBinomial", "Hypergeometric", "k", "identity",
          lambda y, o, c: (-o["n"], y, o["n"] - y, y), lambda y, o, c: _log_choose(o["n"], y),
-         "alpha + y, beta + n - y, for k - y successes in the N - n left",
+         "as k - y ~ BetaBinomial(N - n, alpha + y, beta + n - y)",
          "Dyer and Pierce (1993), Communications in Statistics 22", population="N"),
     Rule("Dirichlet", "Categorical", "p", "identity",
          lambda y, o, c: (np.ones(y.shape),), lambda y, o, c: 0.0 * y,
@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
     Rule("Pareto", "Uniform", "upper", "power",
          lambda y, o, c: (np.ones(np.shape(y)), y / c),
          lambda y, o, c: np.where(y >= 0, -np.log(c), -np.inf),
-         "shape + count, the largest of m and y / c", "DeGroot (1970), Optimal Statistical Decisions, sec. 9.7",
+         "shape + count, max of m and y / c", "DeGroot (1970), Optimal Statistical Decisions, sec. 9.7",
          fixed={"lower": 0.0}),
     # ---- directions: a cos x + b sin x ----------------------------------------------------------------------------
     Rule("VonMises", "VonMises", "mu", "angle",
