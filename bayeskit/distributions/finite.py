@@ -38,7 +38,7 @@ class FiniteDiscrete(Distribution):
     --------
     >>> d = FiniteDiscrete([0.1, 0.5, 2.0], [0.2, 0.5, 0.3])
     >>> [round(float(v), 3) for v in (d.mean(), d.sd(), d.mode(), d.cdf(1.0), d.quantile(0.8))]
-    [0.87, 0.753, 0.5, 0.7, 2.0]
+    [0.87, 0.755, 0.5, 0.7, 2.0]
     >>> d.hdi(0.6).values
     array([0.1, 0.5])
     """

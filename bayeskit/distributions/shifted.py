@@ -35,7 +35,7 @@ class Shifted(Distribution):
     >>> from bayeskit.distributions import BetaBinomial
     >>> d = Shifted(BetaBinomial(10, 1, 1), 3)
     >>> d, float(d.mean()), float(d.quantile(0.0)), float(d.log_prob(2))
-    (Shifted(BetaBinomial(10, 1, 1), 3), 8.0, 2.0, -inf)
+    (Shifted(BetaBinomial(10, 1, 1), 3), 8.0, 3.0, -inf)
     """
 
     discrete = True
