@@ -20,7 +20,8 @@ _LARGE = 1e3
 # units: exp(gamma * 1000) has a start in sight only where gamma is small.
 _WIDTHS = (2.0, 1.0, 0.1, 0.01, 0.001)
 
-_BOUNDS = (ParetoFamily, BetaBinomialFamily)  # of latents that lie beyond what is seen of their children
+_FAMILIES = (ParetoFamily, BetaBinomialFamily)
+_BOUNDED = {"Uniform", "Hypergeometric"}  # children that say how far at least their parent lies
 
 
 def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, chains: int) -> dict[str, Array]:
@@ -35,7 +36,7 @@ def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, 
     height = _log_joint(problem, state)
     listed = [enumeration(problem, n) for n in names if problem.latents[n].prior.distribution.discrete]
     finite = [e for e in listed if isinstance(e, Enumeration)]
-    bounds = [u for n in names if isinstance(u := match(problem, n), ConjugateUpdate) and isinstance(u.family, _BOUNDS)]
+    bounds = _bounds(problem, names)
     for attempt in range(_TRIES):
         # Vague priors put their middles far from the data, informative ones where no unit scale would look: of starts
         # of every kind each chain takes the one of greatest density.
@@ -83,6 +84,13 @@ def _with_possible_labels(
             height = np.where(state[listed.name][..., None] == listed.values, logs, -np.inf).max(axis=-1)
             state[listed.name] = np.where(np.isfinite(height), state[listed.name], drawn)
     return state
+
+
+def _bounds(problem: Problem, names: Sequence[str]) -> list[ConjugateUpdate]:
+    """Return the latents that must lie beyond what is seen of their children, where that is a conjugate matter."""
+    asked = [n for n in names if any(f.distribution.family in _BOUNDED for f in problem.children_of(n))]
+    found = [match(problem, n) for n in asked]
+    return [u for u in found if isinstance(u, ConjugateUpdate) and isinstance(u.family, _FAMILIES)]
 
 
 def _with_possible_bounds(

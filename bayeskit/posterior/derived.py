@@ -13,11 +13,11 @@ from bayeskit.expressions.linear import ONE, NotLinear, linear_form
 from bayeskit.expressions.power import PowerForm, power_form
 from bayeskit.inference.collapsed.lines import LineCore
 from bayeskit.inference.conjugacy import Refusal
-from bayeskit.inference.exact import ExactComponent, ExactConjugate, ExactFinite
+from bayeskit.inference.exact import ExactComponent, ExactConjugate
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
 from bayeskit.model.problem import Problem
-from bayeskit.posterior.finite import NotFinite, of_finite
+from bayeskit.posterior.finite import NotFinite, as_finite, of_finite
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.linear_weights import linear_weights
 from bayeskit.posterior.monotone import NotMonotone, monotone_marginal
@@ -54,9 +54,10 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
             return _gaussian(plan, component, expression)
         if isinstance(component, ExactConjugate) and component.update.family.name == "Dirichlet":
             return _shares(plan, component, name, expression)
-    if isinstance(component, ExactFinite):
+    finite = as_finite(problem, component)
+    if finite is not None:
         try:
-            return of_finite(problem, component, expression)
+            return of_finite(problem, finite, expression)
         except NotFinite as reason:
             raise _refuse(name, f"{reason}") from None
     if len(latents) == 1:

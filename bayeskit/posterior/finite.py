@@ -12,7 +12,8 @@ import numpy as np
 from bayeskit.errors import ParameterError
 from bayeskit.expressions import Expression, aligner
 from bayeskit.inference.elementwise import is_own_place
-from bayeskit.inference.exact import ExactFinite
+from bayeskit.inference.enumeration import Enumeration, enumeration
+from bayeskit.inference.exact import ExactComponent, ExactFinite
 from bayeskit.model.problem import Problem
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ Array = np.ndarray
 
 class NotFinite(Exception):
     """Why an expression is not known to be a number for each value of a finite latent."""
+
+
+def as_finite(problem: Problem, component: ExactComponent) -> ExactFinite | None:
+    """Return a component as values with their probabilities; None where it is not one discrete latent, or too large."""
+    if isinstance(component, ExactFinite):
+        return component
+    (name, *others) = component.names
+    if others or not problem.latents[name].prior.distribution.discrete:
+        return None
+    listed = enumeration(problem, name)
+    return ExactFinite(problem, listed) if isinstance(listed, Enumeration) else None
 
 
 def of_finite(problem: Problem, component: ExactFinite, expression: Expression) -> Distribution:

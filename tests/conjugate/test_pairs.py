@@ -263,6 +263,25 @@ def test_a_sample_from_another_population_has_no_row():
     check_finite(posterior["k"], values, p)
 
 
+def test_two_samples_that_are_alike_are_two():
+    m = bk.Model()
+    k = m.latent("k", bk.BetaBinomial(N, 1, 1))
+    m.observed("y", bk.Hypergeometric(N, k, DRAWN), dims="draft")
+    values = np.arange(N + 1)
+    p, _ = brute(values, stats.betabinom(N, 1, 1).logpmf, lambda k: 2 * stats.hypergeom(N, k, DRAWN).logpmf(4))
+    check_finite(m.condition({"y": [4, 4]})["k"], values, p)
+
+
+def test_rows_below_an_end_that_are_alike_are_counted():
+    m = bk.Model()
+    m.observed("y", bk.Uniform(0, m.latent("x", bk.Pareto(2, 0.5))), dims="obs")
+    posterior = m.condition({"y": np.repeat([1.0, 2.0], [300, 200])})
+    assert posterior["x"] == bk.Pareto(502.0, 2.0)
+    evidence = np.log(2 / 502) + 2 * np.log(0.5) - 502 * np.log(2.0)
+    assert posterior.log_evidence() == pytest.approx(evidence, rel=1e-12)
+    assert posterior.update({"y": [2.5]})["x"] == bk.Pareto(503.0, 2.5)
+
+
 def test_a_count_that_does_not_start_at_zero():
     m = bk.Model(coords={"arm": 2})
     k = m.latent("k", bk.DiscreteUniform(6, 30), dims="arm")

@@ -357,6 +357,25 @@ def test_functions_of_a_finite_latent():
             posterior[name]
 
 
+def test_the_share_of_a_population():
+    m = bk.Model()
+    k = m.latent("k", bk.BetaBinomial(40, 1, 1))
+    m.derived("share", k / 40)
+    m.observed("y", bk.Hypergeometric(40, k, 9))
+    posterior = m.condition({"y": 4})
+    np.testing.assert_allclose(posterior["share"].mean(), posterior["k"].mean() / 40, rtol=1e-12)
+    np.testing.assert_allclose(posterior["share"].cdf(0.3), posterior["k"].cdf(12), rtol=1e-10)
+
+
+def test_functions_of_a_direction_are_refused():
+    m = bk.Model()
+    mu = m.latent("mu", bk.VonMises(3.0, 1.0))
+    m.derived("d", 2 * mu)
+    m.observed("y", bk.VonMises(mu, 2.0))
+    with pytest.raises(RefusedError, match="'mu' is a direction, whose mean and variance are those of the circle"):
+        m.condition({"y": -3.0})["d"]
+
+
 def test_a_power_of_picked_elements_is_refused():
     m = bk.Model(coords={"g": ["x", "y"]})
     i = m.index("i", dims="obs", into="g")
