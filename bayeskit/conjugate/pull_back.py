@@ -15,6 +15,7 @@ def pull_back(
     positions: Mapping[str, str | tuple[Array, tuple[str, ...]]],
     sizes: Mapping[str, int],
     keep: int = 0,
+    join: np.ufunc = np.add,
 ) -> Array:
     """Sum a contribution ``(batch, *frame, *kept)`` to the elements of the parent it belongs to.
 
@@ -31,6 +32,8 @@ def pull_back(
         Sizes of the parent's dims.
     keep : int
         How many trailing axes are carried along.
+    join : ufunc
+        ``np.add``, or ``np.maximum`` where the largest counts and not the sum.
 
     Returns
     -------
@@ -49,13 +52,16 @@ def pull_back(
     used |= {d for p in positions.values() if not isinstance(p, str) for d in p[1]}
     unused = tuple(1 + i for i, d in enumerate(frame) if d not in used)
     if unused:
-        contribution = contribution.sum(axis=unused)
+        contribution = join.reduce(contribution, axis=unused, initial=_NOTHING[join])
         frame = tuple(d for d in frame if d in used)
     axes = [p for p in positions.values() if isinstance(p, str)]
     if len(axes) == len(positions):
         kept = range(1 + len(frame), contribution.ndim)
         return contribution.transpose([0, *(1 + frame.index(p) for p in axes), *kept])
-    return _scatter(contribution, frame, positions, sizes, keep)
+    return _scatter(contribution, frame, positions, sizes, keep, join)
+
+
+_NOTHING: dict[np.ufunc, float] = {np.add: 0.0, np.maximum: -np.inf}  # what an element without children is left with
 
 
 def _scatter(
@@ -64,6 +70,7 @@ def _scatter(
     positions: Mapping[str, str | tuple[Array, tuple[str, ...]]],
     sizes: Mapping[str, int],
     keep: int,
+    join: np.ufunc,
 ) -> Array:
     shape = tuple(sizes[d] for d in positions)
     kept = contribution.shape[contribution.ndim - keep :]
@@ -77,8 +84,16 @@ def _scatter(
     flat = np.broadcast_to(flat, (flat.shape[0], *extents)).reshape(flat.shape[0], -1)
     cells = (np.arange(batch)[:, None] * total + flat).ravel()
     weights = np.broadcast_to(contribution, (batch, *contribution.shape[1:])).reshape(cells.size, -1)
-    sums = [np.bincount(cells, weights=w, minlength=batch * total) for w in weights.T]
+    sums = [_joined(cells, w, batch * total, join) for w in weights.T]
     return np.stack(sums, axis=-1).reshape(batch, *shape, *kept)
+
+
+def _joined(cells: Array, values: Array, size: int, join: np.ufunc) -> Array:
+    if join is np.add:
+        return np.bincount(cells, weights=values, minlength=size)
+    out = np.full(size, _NOTHING[join])
+    join.at(out, cells, values)
+    return out
 
 
 def _along_frame(

@@ -17,16 +17,18 @@ linear
     The parameter is ``c * x + offset``. The row contributes ``(P, h)``, that is ``h x - P x**2 / 2``.
 matrix
     The parameter is ``c`` times the parent, a matrix.
+angle
+    The parameter is ``c * x + offset`` with ``c`` one or minus one: an angle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, xlogy
+from scipy.special import gammaln, i0e, xlogy
 
 Array = np.ndarray
 Others = dict[str, Any]
@@ -40,7 +42,8 @@ class Rule:
     Attributes
     ----------
     prior : str
-        The natural family of the parent: Beta, Dirichlet, Gamma, Normal, Wishart, InverseWishart.
+        The natural family of the parent: Beta, BetaBinomial, Dirichlet, Gamma, Normal, Pareto, VonMises, Wishart,
+        InverseWishart.
     child, parameter : str
         Family of the child, and its canonical parameter that depends on the parent.
     form : str
@@ -53,6 +56,13 @@ class Rule:
         For the form power: ``parameter ** exponent`` is proportional to ``u``.
     formula, source : str
         What the row says in symbols, and where it can be read.
+    times : str
+        Another parameter of the child that multiplies the exponent; none where it is empty.
+    fixed : mapping
+        Numbers that other parameters of the child must be.
+    population : str
+        A parameter of the child that must be the largest value of the parent, whose row then holds for one child cell
+        an element: a second sample is not of the population that the first has left.
     """
 
     prior: str
@@ -64,6 +74,16 @@ class Rule:
     formula: str
     source: str
     exponent: float = 1.0
+    times: str = ""
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    population: str = ""
+
+    @property
+    def through(self) -> str:
+        """The parameter, raised to the power in which the row is linear."""
+        if self.times:
+            return f"{self.parameter} ** {'-' if self.exponent < 0 else ''}{self.times}"
+        return self.parameter if self.exponent == 1 else f"{self.parameter} ** {self.exponent:g}"
 
 
 def _log_choose(n: Any, k: Any) -> Any:
@@ -101,6 +121,10 @@ RULES: tuple[Rule, ...] = (
     Rule("Beta", "NegativeBinomial", "p", "share",
          lambda y, o, c: (o["n"] + 0.0 * y, y), lambda y, o, c: _log_choose(y + o["n"] - 1, y),
          "alpha + sum n, beta + sum y", f"{_FINK}, sec. 1.3"),
+    Rule("BetaBinomial", "Hypergeometric", "k", "identity",
+         lambda y, o, c: (-o["n"], y, o["n"] - y, y), lambda y, o, c: _log_choose(o["n"], y),
+         "as k - y ~ BetaBinomial(N - n, alpha + y, beta + n - y)",
+         "Dyer and Pierce (1993), Communications in Statistics 22", population="N"),
     Rule("Dirichlet", "Categorical", "p", "identity",
          lambda y, o, c: (np.ones(y.shape),), lambda y, o, c: 0.0 * y,
          "alpha_k + count of y = k", f"{_BDA}, sec. 3.4"),
@@ -142,6 +166,27 @@ RULES: tuple[Rule, ...] = (
          lambda y, o, c: (np.ones(np.shape(y)), c * np.abs(y - o["mu"])),
          lambda y, o, c: np.log(c / 2) + 0.0 * y,
          "shape + count, rate + sum c |y - mu|", f"{_FINK}, sec. 2.10", exponent=-1.0),
+    Rule("Gamma", "InverseGaussian", "lam", "power",
+         lambda y, o, c: (np.full(np.shape(y), 0.5), 0.5 * c * _square(y / o["mu"] - 1) / y),
+         lambda y, o, c: 0.5 * (np.log(c) - LOG_2PI) - 1.5 * np.log(y),
+         "shape + count / 2, rate + sum c (y - mu)^2 / (2 mu^2 y)",
+         "Banerjee and Bhattacharyya (1979), Technometrics 21"),
+    Rule("Gamma", "Weibull", "beta", "power",
+         lambda y, o, c: (np.ones(np.shape(y)), c * y ** o["alpha"]),
+         lambda y, o, c: np.log(o["alpha"]) + xlogy(o["alpha"] - 1, y) + np.log(c),
+         "shape + count, rate + sum c y^alpha", "y^alpha is Exponential(beta^-alpha)", exponent=-1.0, times="alpha"),
+    # ---- upper ends: one more, and the largest -------------------------------------------------------------------
+    Rule("Pareto", "Uniform", "upper", "power",
+         lambda y, o, c: (np.ones(np.shape(y)), y / c),
+         lambda y, o, c: np.where(y >= 0, -np.log(c), -np.inf),
+         "shape + count, max of m and y / c", "DeGroot (1970), Optimal Statistical Decisions, sec. 9.7",
+         fixed={"lower": 0.0}),
+    # ---- directions: a cos x + b sin x ----------------------------------------------------------------------------
+    Rule("VonMises", "VonMises", "mu", "angle",
+         lambda y, o, c: (o["kappa"] * np.cos(y), c * o["kappa"] * np.sin(y)),
+         lambda y, o, c: -LOG_2PI - np.log(i0e(o["kappa"])) - o["kappa"] + 0.0 * y,
+         "kappa cos(mu) + sum kappa cos(y - offset), kappa sin(mu) + sum c kappa sin(y - offset)",
+         "Guttorp and Lockhart (1988), JASA 83"),
     # ---- locations: h x - P x^2 / 2 ------------------------------------------------------------------------------
     Rule("Normal", "Normal", "mu", "linear",
          lambda y, o, c: (c * c / o["sigma"] ** 2, c * y / o["sigma"] ** 2),

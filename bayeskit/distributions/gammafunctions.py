@@ -98,8 +98,15 @@ def log_rising(x: Any, n: Any) -> Any:
     return np.where(n == 0, 0.0, result)
 
 
-def distinct(x: Any) -> Any:
-    """Return a view with length one along every axis that a broadcast made: what is equal is computed once.
+def distinct(x: Any, axes: int | None = None) -> Any:
+    """Return a view with length one along the first axes that a broadcast made: what is equal is computed once.
+
+    Parameters
+    ----------
+    x : ndarray
+        Any array.
+    axes : int, optional
+        How many axes are looked at; by default all.
 
     Examples
     --------
@@ -108,7 +115,7 @@ def distinct(x: Any) -> Any:
     """
     if 0 not in x.strides:
         return x
-    return x[tuple(slice(0, 1) if step == 0 else slice(None) for step in x.strides)]
+    return x[tuple(slice(0, 1) if step == 0 else slice(None) for step in x.strides[:axes])]
 
 
 def _is_product(x: Any, n: Any) -> bool:

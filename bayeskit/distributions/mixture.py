@@ -19,6 +19,7 @@ from bayeskit.distributions.mixture_quantiles import NEGLIGIBLE, invert
 from bayeskit.distributions.moment_orders import Tail, tails_of
 from bayeskit.distributions.panels import Panels
 from bayeskit.distributions.parameters import is_dataarray
+from bayeskit.distributions.von_mises import VonMises
 from bayeskit.errors import ParameterError
 
 __all__ = ["NODE", "Mixture", "over_nodes"]
@@ -252,6 +253,9 @@ class Mixture(Distribution):
             for part in self._chunks(len(cells)):
                 weights, params = self._take(cells[part])
                 shape = (len(weights), len(cells[part]), *event)
+                if isinstance(self.base, VonMises):
+                    means[part], variances[part] = self._circular_moments(weights, params, cells[part], shape)
+                    continue
                 each = np.broadcast_to(self.base._mean(*params), shape)
                 spread = np.broadcast_to(self.base._var(*params), shape)
                 mean = self._average(weights, each, cells[part])
@@ -260,6 +264,17 @@ class Mixture(Distribution):
                 found = self._average(weights, spread + (each - centre) ** 2, cells[part])
                 variances[part] = np.where(np.isnan(mean), np.nan, np.where(np.isinf(mean), np.inf, found))
         return means, variances
+
+    def _circular_moments(
+        self, weights: Array, params: list[Array], cells: Array, shape: tuple[int, ...]
+    ) -> tuple[Array, Array]:
+        """Mean direction, and mean squared angle to it: on a circle the directions of nodes do not average."""
+        assert isinstance(self.base, VonMises)
+        parts = (np.broadcast_to(part, shape) for part in self.base._resultant(*params))
+        cosine, sine = (self._average(weights, part, cells) for part in parts)
+        mean = np.arctan2(sine, cosine)
+        squares = np.broadcast_to(self.base._squares_about(mean, *params), shape)
+        return mean, self._average(weights, squares, cells)
 
     def _average(self, weights: Array, values: Array, cells: Array) -> Array:
         """Average over nodes, ``(nodes, n, *event)``; what was integrated over knows where it has no end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import i0e, roots_legendre
+from scipy.special import i0e, i1e, roots_legendre
 
 from bayeskit.distributions.base import Array, Distribution
 from bayeskit.distributions.domains import Parameter, nonnegative, real
@@ -81,6 +81,24 @@ class VonMises(Distribution):
                 angle = node * end
                 total = total + weight * angle * angle * np.exp(-2.0 * kappa * np.sin(0.5 * angle) ** 2)
             return total * end / (np.pi * i0e(kappa))
+
+    def _resultant(self, mu: Array, kappa: Array) -> tuple[Array, Array]:
+        """Expected cosine and sine: the mean direction of a mixture is that of their averages."""
+        length = i1e(kappa) / i0e(kappa)
+        return length * np.cos(mu), length * np.sin(mu)
+
+    def _squares_about(self, point: Array, mu: Array, kappa: Array) -> Array:
+        """Expected squared angle to any point, the short way round."""
+        away = np.abs(_wrapped(mu - point))
+        start = np.asarray(np.pi - away)
+        with np.errstate(all="ignore"):
+            end = np.maximum(start, _reach(start, kappa))
+            beyond = np.zeros(np.broadcast_shapes(start.shape, np.shape(end)))
+            for node, weight in zip(_NODES, _WEIGHTS, strict=True):  # u - 2 pi is the short way where u is above pi
+                angle = start + node * (end - start)
+                beyond = beyond + weight * (start - angle) * np.exp(-2.0 * kappa * np.sin(0.5 * angle) ** 2)
+            cut = 2.0 * beyond * (end - start) / i0e(kappa)
+        return away * away + self._var(mu, kappa) + np.where(end > start, cut, 0.0)
 
     def _mode(self, mu: Array, kappa: Array) -> Array:
         return _wrapped(mu)

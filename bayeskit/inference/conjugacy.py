@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial, reduce
 
 import numpy as np
 
-from bayeskit.conjugate.families import GammaFamily, NaturalFamily, Naturals, NormalFamily, natural_family
+from bayeskit.conjugate.families import (
+    GammaFamily,
+    NaturalFamily,
+    Naturals,
+    NormalFamily,
+    VonMisesFamily,
+    joins,
+    merge,
+    natural_family,
+)
 from bayeskit.conjugate.pull_back import pull_back
 from bayeskit.conjugate.rules import RULES, Rule, children_of
 from bayeskit.distributions.gammafunctions import distinct
 from bayeskit.expressions import Expression, aligner
 from bayeskit.expressions.linear import ONE, ZERO, LinearForm, NotLinear, Position, Term, linear_form
-from bayeskit.expressions.power import NotPower, power_form
+from bayeskit.expressions.power import NotPower, cancelled, power_form
+from bayeskit.inference.demands import unmet
 from bayeskit.model.problem import Factor, Latent, Problem
 
 Array = np.ndarray
@@ -82,12 +93,12 @@ class Contribution:
         }
         layout = factor.layouts[names.index(rule.parameter)]
         coefficient = aligner(self.coefficient.dims, layout)(np.asarray(self.coefficient.evaluate(env), dtype=float))
-        if rule.form == "linear":
+        if rule.form in ("linear", "angle"):
             if factor.distribution.family == "LogNormal":
                 value = np.log(value)
             value = value - aligner(self.offset.dims, layout)(self.offset.evaluate(env))
-        if rule.form == "power" and rule.exponent != 1.0:
-            coefficient = coefficient**rule.exponent
+        if rule.form == "power" and (rule.exponent != 1.0 or rule.times):
+            coefficient = coefficient ** (rule.exponent * others[rule.times] if rule.times else rule.exponent)
         return value, others, coefficient, layout
 
     def evaluate(self, env: Environment, sizes: Mapping[str, int]) -> Naturals:
@@ -105,7 +116,8 @@ class Contribution:
         if self.rule.form == "matrix":
             positions = dict(list(positions.items())[:-2])
         shape = tuple(self.factor.sizes[d] for d in frame)
-        return tuple(self._sum(part, frame, shape, positions, sizes) for part in parts)
+        by = joins(self.rule.prior, len(parts))
+        return tuple(self._sum(p, frame, shape, positions, sizes, j) for p, j in zip(parts, by, strict=True))
 
     def _sum(
         self,
@@ -114,12 +126,16 @@ class Contribution:
         shape: tuple[int, ...],
         positions: Mapping[str, str | tuple[Array, tuple[str, ...]]],
         sizes: Mapping[str, int],
+        join: np.ufunc,
     ) -> Array:
         part = np.asarray(part, dtype=float)
         keep = part.ndim - 1 - len(frame) if self.rule.form == "matrix" else 0
         part = np.broadcast_to(part, (part.shape[0] if part.ndim else 1, *shape, *part.shape[part.ndim - keep :]))
-        part = self.factor.weighed(part)
-        return pull_back(part, frame, positions, sizes, keep)
+        if join is np.add:
+            part = self.factor.weighed(part)
+        else:  # how often a cell occurs does not matter, if it does
+            part = np.where(self.factor.weighed(np.ones(part.shape)) > 0, part, -np.inf)
+        return pull_back(part, frame, positions, sizes, keep, join)
 
     def base(self, env: Environment) -> Array:
         """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
@@ -155,7 +171,7 @@ class ConjugateUpdate:
         fixed = None
         for c in still:
             part = _natural_parts(family, c, problem.env, problem.sizes)
-            fixed = part if fixed is None else tuple(a + b for a, b in zip(fixed, part, strict=True))
+            fixed = part if fixed is None else merge(family, fixed, part)
         return cls(latent, family, contributions, fixed, moving)
 
     def prior(self, env: Environment) -> Naturals:
@@ -179,9 +195,13 @@ class ConjugateUpdate:
     def naturals(self, env: Environment) -> Naturals:
         """Return the natural parameters of the conditional."""
         prior = self.prior(env)
-        parts = zip(*self.children_naturals(env), strict=True)
-        totals = (sum(part, start=distinct(p)) for p, part in zip(prior, parts, strict=True))
+        totals = reduce(partial(merge, self.family), self.children_naturals(env), self._compact(prior))
         return tuple(np.broadcast_to(t, np.broadcast_shapes(t.shape, p.shape)) for t, p in zip(totals, prior, strict=True))
+
+    def _compact(self, naturals: Naturals) -> Naturals:
+        """Return parameters with length one along plates where they are equal."""
+        axes = 1 + len(self.latent.prior.plates)
+        return tuple(distinct(n, axes) for n in naturals)
 
     def children_naturals(self, env: Environment) -> Iterator[Naturals]:
         """Yield what the children add to the natural parameters."""
@@ -210,17 +230,17 @@ class ConjugateUpdate:
 
     def log_gain(self, env: Environment) -> Array | None:
         """Return by how much the children raise the log normaliser: ``(batch, *plates)``; None where it is not used."""
-        if isinstance(self.family, NormalFamily):
+        if isinstance(self.family, NormalFamily | VonMisesFamily):
             return None
-        parts = zip(*self.children_naturals(env), strict=True)
-        return self.family.log_gain(self.prior(env), tuple(sum(p[1:], p[0]) for p in parts))
+        gained = reduce(partial(merge, self.family), self.children_naturals(env))
+        return self.family.log_gain(self.prior(env), gained)
 
     def log_evidence(self, env: Environment, gain: Array | None = None) -> Array:
         """Return the log of what the latent integrates to, its children included: ``(batch,)``.
 
         ``gain`` is ``log_gain(env)``, where it is at hand.
         """
-        if isinstance(self.family, NormalFamily):
+        if isinstance(self.family, NormalFamily | VonMisesFamily):
             return self._evidence_about_centre(self.family, env)
         gain = self.log_gain(env) if gain is None else gain
         assert gain is not None
@@ -233,9 +253,9 @@ class ConjugateUpdate:
         """Return the log normaliser of the conditional, given ``log_gain(env)``: ``(batch, *plates)``."""
         if gain is None:
             return self.family.log_normaliser(self.naturals(env))
-        return self.family.log_prior_normaliser(tuple(distinct(p) for p in self.prior(env))) + gain
+        return self.family.log_prior_normaliser(self._compact(self.prior(env))) + gain
 
-    def _evidence_about_centre(self, family: NormalFamily, env: Environment) -> Array:
+    def _evidence_about_centre(self, family: NormalFamily | VonMisesFamily, env: Environment) -> Array:
         """Joint density over conditional at the centre of the latter: no squares of large offsets are subtracted."""
         naturals = self.naturals(env)
         x = family.centre(naturals)
@@ -265,7 +285,7 @@ def match(problem: Problem, name: str) -> ConjugateUpdate | Refusal:
         return Refusal("it fills part of a vector")
     contributions: list[Contribution] = []
     for child in problem.children_of(name):
-        found = _read_child(child, latent)
+        found = _read_child(problem, child, latent)
         if isinstance(found, Refusal):
             return found
         contributions.append(found)
@@ -278,6 +298,10 @@ def match(problem: Problem, name: str) -> ConjugateUpdate | Refusal:
     family = natural_family(prior, kind, {c.exponent for c in contributions})
     if isinstance(family, str):
         return Refusal(family, _advice(kind, contributions[0]))
+    for c in contributions:
+        missed = unmet(c.rule, c.factor, latent, c.positions, problem.env, len(contributions))
+        if missed:
+            return Refusal(missed)
     return ConjugateUpdate.build(problem, latent, family, tuple(contributions))
 
 
@@ -299,7 +323,7 @@ def _article(word: str) -> str:
     return "an" if word[0] in "AEIOU" else "a"
 
 
-def _read_child(child: Factor, latent: Latent) -> Contribution | Refusal:
+def _read_child(problem: Problem, child: Factor, latent: Latent) -> Contribution | Refusal:
     name, distribution = latent.name, child.distribution
     if name in child.value.variables:
         return Refusal(f"it is part of the value of '{child.name}'")
@@ -315,7 +339,7 @@ def _read_child(child: Factor, latent: Latent) -> Contribution | Refusal:
     prior = _prior_name(latent)
     rule = next((r for r in rules if r.prior == prior), rules[0])
     if rule.form == "power":
-        return _read_power(child, latent, rule, expression)
+        return _read_power(problem, child, latent, rule, expression)
     return _read_linear(child, latent, rule, expression)
 
 
@@ -333,17 +357,30 @@ def _no_rule(child: Factor, latent: Latent, parameter: str) -> Refusal:
     return Refusal(f"no rule has {family}({parameter}) of '{child.name}' as a child", advice)
 
 
-def _read_power(child: Factor, latent: Latent, rule: Rule, expression: Expression) -> Contribution | Refusal:
-    form = power_form(expression, latent.name)
+def _read_power(
+    problem: Problem, child: Factor, latent: Latent, rule: Rule, expression: Expression
+) -> Contribution | Refusal:
+    form = power_form(expression, latent.name, computed=bool(rule.times))
     if isinstance(form, NotPower):
-        nearest = {1.0: "a Gamma prior on", -1.0: "an InverseGamma prior on"}
-        nearest[-2.0] = "an InverseGamma prior on the square of"
-        label = f"{rule.child}({rule.parameter}) of '{child.name}'"
-        advice = f"{nearest[rule.exponent]} the parameter itself would be conjugate for {label}"
-        return Refusal(f"in '{child.name}', {form}", advice)
-    return Contribution(
-        child, rule, form.coefficient, ZERO, _ordered(form.positions, latent), form.exponent * rule.exponent
-    )
+        return Refusal(f"in '{child.name}', {form}", _power_advice(rule, child))
+    exponent: float | None = form.exponent * rule.exponent
+    if rule.times:
+        by = cancelled(form.times * child.parameter(rule.times), problem.env)
+        exponent = None if by is None else round(by * form.exponent * rule.exponent, 12)
+    if not exponent:
+        return Refusal(
+            f"in '{child.name}', {rule.through} is no known power of '{latent.name}'", _power_advice(rule, child)
+        )
+    return Contribution(child, rule, form.coefficient, ZERO, _ordered(form.positions, latent), exponent)
+
+
+def _power_advice(rule: Rule, child: Factor) -> str:
+    label = f"{rule.child}({rule.parameter}) of '{child.name}'"
+    if rule.times:
+        return f"a Gamma prior on {rule.through} would be conjugate for {label}"
+    nearest = {1.0: f"a {rule.prior} prior on", -1.0: "an InverseGamma prior on"}
+    nearest[-2.0] = "an InverseGamma prior on the square of"
+    return f"{nearest[rule.exponent]} the parameter itself would be conjugate for {label}"
 
 
 def _read_linear(child: Factor, latent: Latent, rule: Rule, expression: Expression) -> Contribution | Refusal:
@@ -359,6 +396,8 @@ def _read_linear(child: Factor, latent: Latent, rule: Rule, expression: Expressi
         if sign is None or (sign < 0 and rule.form != "share"):
             return Refusal(f"in '{child.name}', {expression} is not '{latent.name}' itself")
         swapped = sign < 0
+    if rule.form == "angle" and not _turns(term):
+        return Refusal(f"in '{child.name}', {expression} is not plus or minus '{latent.name}', and an offset")
     if rule.form == "matrix" and (form.offset is not ZERO or set(term.coefficient.dims) - set(child.plates)):
         return Refusal(f"in '{child.name}', {expression} is not a multiple of '{latent.name}'")
     event = len(latent.prior.event)
@@ -378,6 +417,11 @@ def _unit_sign(form: LinearForm, term: Term) -> int | None:
     if term.coefficient is ONE or np.all(coefficient == 1):
         return 1 if np.all(offset == 0) else None
     return -1 if np.all(coefficient == -1) and np.all(offset == 1) else None
+
+
+def _turns(term: Term) -> bool:
+    """Whether the coefficient is one or minus one in every cell."""
+    return not term.coefficient.variables and bool(np.all(np.abs(term.coefficient.evaluate({})) == 1))
 
 
 def _ordered(positions: Mapping[str, Position], latent: Latent) -> dict[str, Position]:

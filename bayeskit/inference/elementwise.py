@@ -54,6 +54,14 @@ def touches(expression: Expression, name: str) -> list[Places]:
     raise _Couples(str(expression))
 
 
+def is_own_place(expression: Expression, name: str) -> bool:
+    """Whether a cell of an expression touches no element of a variable but the one at its own place."""
+    try:
+        return all(place == dim for places in touches(expression, name) for dim, place in places.items())
+    except _Couples:
+        return False
+
+
 def _through(node: Index, places: Places) -> Places:
     """Read an element's place through an index of its table."""
     moved: Places = {}

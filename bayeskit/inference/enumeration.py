@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
-from bayeskit.expressions import Expression
 from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.demands import known_parameters
 from bayeskit.inference.elementwise import Elementwise, elementwise
 from bayeskit.model.problem import Factor, Problem
 
@@ -27,17 +26,12 @@ def finite_values(factor: Factor, env: Environment) -> Array | Refusal:
         return np.arange(factor.sizes[factor.layouts[0][-1]])
     if not factor.distribution.discrete:
         return Refusal(f"{family} is continuous")
-    arrays = [lay(e.evaluate(env)) if e.variables <= env.keys() else np.nan for lay, e in _laid(factor)]
-    lower, upper = (np.asarray(b, dtype=float) for b in factor.distribution._bounds(*arrays))
+    lower, upper = (np.asarray(b, dtype=float) for b in factor.distribution._bounds(*known_parameters(factor, env)))
     if not (np.all(np.isfinite(lower)) and np.all(np.isfinite(upper))):
         return Refusal(f"{family} has no known finite range")
     if upper.max() - lower.min() >= _MOST_VALUES:
         return Refusal(f"{family} has {int(upper.max() - lower.min()) + 1} values, too many to enumerate")
     return np.arange(int(lower.min()), int(upper.max()) + 1)
-
-
-def _laid(factor: Factor) -> list[tuple[Callable[[Array], Array], Expression]]:
-    return [(lay, e) for lay, e in zip(factor._aligners, factor.parameters, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +64,6 @@ class Enumeration:
         u = rng.random((*cumulative.shape[:-1], 1)) * cumulative[..., -1:]
         picked = (u >= cumulative).sum(axis=-1)
         return self.values[np.minimum(picked, len(self.values) - 1)]
-
-    def log_evidence(self, env: Environment) -> float:
-        """Return the log of the sum over all values, all elements together."""
-        return float(logsumexp(self.log_weights(env), axis=-1).sum())
 
 
 def enumeration(problem: Problem, name: str) -> Enumeration | Refusal:

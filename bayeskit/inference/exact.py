@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import logsumexp
 
-from bayeskit.errors import ImproperError, RefusedError
+from bayeskit.conjugate.families import ParetoFamily
+from bayeskit.errors import ImproperError, SupportError
 from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match, term
 from bayeskit.inference.enumeration import Enumeration, enumeration
@@ -55,6 +56,12 @@ class ExactConjugate:
         self.naturals = update.naturals(problem.env)
         rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
         self.reason = f"conjugate: {update.latent.prior.distribution} prior with {rows}"
+        if isinstance(update.family, ParetoFamily) and not update.family.is_possible(self.naturals).all():
+            raise SupportError(
+                f"Observations below '{self.names[0]}' must be possible under its prior "
+                f"{update.latent.prior.distribution}. Got {float(self.naturals[1].max()):g}. Widen the prior, or check "
+                "the data."
+            )
         with np.errstate(all="ignore"):
             proper = np.asarray(update.family.is_proper(self.naturals))
         if not proper.all():
@@ -90,39 +97,42 @@ class ExactFinite:
         self.problem, self.found = problem, found
         self.names = [found.name]
         self.reason = f"finite: {len(found.values)} values enumerated"
+        logs = found.log_weights(problem.env)
+        impossible = ~np.isfinite(logs.max(axis=-1))
+        if impossible.any():
+            raise SupportError(
+                f"The data must be possible under some value of '{found.name}' ~ "
+                f"{found.conditional.latent.prior.distribution}. Got data that no value allows, in "
+                f"{int(impossible.sum())} of {impossible.size} cells. Widen the prior, or check the data."
+            )
+        self.log_evidences = logsumexp(logs, axis=-1)
+        self.log_p = (logs - self.log_evidences[..., None])[0]  # (*dims, values)
 
     def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
         """Draw independently."""
         return {self.names[0]: self.found.draw(self.problem.env, rng, draws)}
 
     def marginal(self, name: str, wrap: Any) -> Distribution:
-        """Return a Categorical over the values (which are 0..K-1), or a Bernoulli."""
+        """Return a Bernoulli or a Categorical where the prior is one, else a distribution on the values."""
         from bayeskit.distributions import Bernoulli, Categorical
+        from bayeskit.distributions.finite import FiniteDiscrete
 
-        p = softmax(self.found.log_weights(self.problem.env)[0], axis=-1)
-        if self.found.conditional.latent.prior.distribution.family == "Bernoulli":
+        p = np.exp(self.log_p)
+        family = self.found.conditional.latent.prior.distribution.family
+        if family == "Bernoulli":
             return Bernoulli(wrap(p[..., 1]))
-        if self.found.values[0] != 0:
-            raise RefusedError(
-                f"'{name}' has no exact marginal as a distribution: its values start at {self.found.values[0]}, and "
-                "those of a Categorical at 0. Use sample()."
-            )
-        return Categorical(wrap(p, category=True))
+        if family == "Categorical":
+            return Categorical(wrap(p, category=True))
+        return FiniteDiscrete(self.found.values, wrap(p, category=True))
 
     def log_evidence(self) -> float:
         """Return the log of the sum over values."""
-        return self.found.log_evidence(self.problem.env)
+        return float(self.log_evidences.sum())
 
     def log_density(self, values: Mapping[str, Array]) -> Array:
         """Return the log probability of the values."""
-        logs = self.found.log_weights(self.problem.env)
-        logs = (
-            logs
-            - np.log(np.exp(logs - logs.max(-1, keepdims=True)).sum(-1, keepdims=True))
-            - logs.max(-1, keepdims=True)
-        )
         place = values[self.names[0]][..., None] - self.found.values[0]
-        picked = np.take_along_axis(np.broadcast_to(logs, (*place.shape[:-1], logs.shape[-1])), place, axis=-1)
+        picked = np.take_along_axis(np.broadcast_to(self.log_p, (*place.shape[:-1], len(self.found.values))), place, -1)
         return picked.reshape(picked.shape[0], -1).sum(axis=1)
 
 
@@ -140,11 +150,11 @@ def exact_component(problem: Problem, names: list[str]) -> ExactComponent | Refu
     if len(names) > 1:
         return _many(names, refusals)
     (name,) = names
-    listed = enumeration(problem, name)
-    if isinstance(listed, Enumeration):
-        return ExactFinite(problem, listed)
     update = match(problem, name)
-    return ExactConjugate(problem, update) if isinstance(update, ConjugateUpdate) else update.about(name)
+    if isinstance(update, ConjugateUpdate):
+        return ExactConjugate(problem, update)
+    listed = enumeration(problem, name)
+    return ExactFinite(problem, listed) if isinstance(listed, Enumeration) else update.about(name)
 
 
 def _gaussian(problem: Problem, gaussian: list[str], rest: list[str]) -> ExactComponent | Refusal:

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from bayeskit.conjugate.families import BetaBinomialFamily, ParetoFamily
 from bayeskit.distributions.transforms import transform_of
 from bayeskit.errors import RefusedError
+from bayeskit.inference.conjugacy import ConjugateUpdate, match
 from bayeskit.inference.enumeration import Enumeration, enumeration
 from bayeskit.model.problem import Latent, Problem
 
@@ -17,6 +19,9 @@ _LARGE = 1e3
 # Half-widths of starts on the unconstrained scale. The small ones are for coefficients of columns that come in large
 # units: exp(gamma * 1000) has a start in sight only where gamma is small.
 _WIDTHS = (2.0, 1.0, 0.1, 0.01, 0.001)
+
+_FAMILIES = (ParetoFamily, BetaBinomialFamily)
+_BOUNDED = {"Uniform", "Hypergeometric"}  # children that say how far at least their parent lies
 
 
 def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, chains: int) -> dict[str, Array]:
@@ -31,6 +36,7 @@ def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, 
     height = _log_joint(problem, state)
     listed = [enumeration(problem, n) for n in names if problem.latents[n].prior.distribution.discrete]
     finite = [e for e in listed if isinstance(e, Enumeration)]
+    bounds = _bounds(problem, names)
     for attempt in range(_TRIES):
         # Vague priors put their middles far from the data, informative ones where no unit scale would look: of starts
         # of every kind each chain takes the one of greatest density.
@@ -39,6 +45,9 @@ def initial_state(problem: Problem, names: list[str], rng: np.random.Generator, 
         height_of_fresh = _log_joint(problem, fresh)
         if finite and not np.isfinite(height_of_fresh).all():
             fresh = _with_possible_labels(problem, finite, fresh, rng)
+            height_of_fresh = _log_joint(problem, fresh)
+        if bounds and not np.isfinite(height_of_fresh).all():
+            fresh = _with_possible_bounds(problem, bounds, fresh, rng)
             height_of_fresh = _log_joint(problem, fresh)
         better = ~np.isfinite(height) | (height_of_fresh > height)
         state = {n: np.where(better.reshape(-1, *(1,) * (v.ndim - 1)), fresh[n], v) for n, v in state.items()}
@@ -74,6 +83,27 @@ def _with_possible_labels(
             drawn = _drawn(logs, listed.values, rng, chains)
             height = np.where(state[listed.name][..., None] == listed.values, logs, -np.inf).max(axis=-1)
             state[listed.name] = np.where(np.isfinite(height), state[listed.name], drawn)
+    return state
+
+
+def _bounds(problem: Problem, names: Sequence[str]) -> list[ConjugateUpdate]:
+    """Return the latents that must lie beyond what is seen of their children, where that is a conjugate matter."""
+    asked = [n for n in names if any(f.distribution.family in _BOUNDED for f in problem.children_of(n))]
+    found = [match(problem, n) for n in asked]
+    return [u for u in found if isinstance(u, ConjugateUpdate) and isinstance(u.family, _FAMILIES)]
+
+
+def _with_possible_bounds(
+    problem: Problem, bounds: list[ConjugateUpdate], state: Mapping[str, Array], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Return a start whose elements that some of their children lie beyond are drawn again given the rest."""
+    state = dict(state)
+    with np.errstate(all="ignore"):
+        for update in bounds:
+            name, env = update.latent.name, {**problem.env, **state}
+            height = update.log_density(env)
+            drawn = update.draw(env, rng, len(state[name]))
+            state[name] = np.where(np.isfinite(height), state[name], drawn)
     return state
 
 

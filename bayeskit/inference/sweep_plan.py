@@ -122,8 +122,10 @@ def _stretch(problem: Problem, names: list[str], plan: SweepPlan) -> None:
 
 def _best_step(problem: Problem, name: str, plan: SweepPlan, joint: list[str]) -> Step | None:
     """Return the best step of a latent's own; None where it goes with others into a joint Metropolis step."""
-    prior = problem.latents[name].prior.distribution
-    if prior.discrete:
+    update = match(problem, name)
+    if isinstance(update, ConjugateUpdate):
+        return ConjugateStep(update)
+    if problem.latents[name].prior.distribution.discrete:
         listed = enumeration(problem, name)
         if isinstance(listed, Enumeration):
             return EnumerateStep(listed)
@@ -131,9 +133,6 @@ def _best_step(problem: Problem, name: str, plan: SweepPlan, joint: list[str]) -
         if isinstance(conditional, Refusal):
             raise RefusedError(f"No step fits the discrete latent '{name}': {listed}, and {conditional}.")
         return SliceStep(conditional, f"{listed}")
-    update = match(problem, name)
-    if isinstance(update, ConjugateUpdate):
-        return ConjugateStep(update)
     mixture = _half_t(problem, name)
     if mixture is not None:
         return mixture

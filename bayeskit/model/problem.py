@@ -130,6 +130,10 @@ class Latent:
         """Count its numbers."""
         return prod(self.shape)
 
+    def empty(self, count: int) -> Array:
+        """Return room for values ``(count, *dims)``: whole numbers where it takes no others."""
+        return np.empty((count, *self.shape), dtype=np.int64 if self.prior.distribution.discrete else float)
+
 
 @dataclass(frozen=True, eq=False)
 class Observation:

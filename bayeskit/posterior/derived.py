@@ -17,6 +17,7 @@ from bayeskit.inference.exact import ExactComponent, ExactConjugate
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
 from bayeskit.model.problem import Problem
+from bayeskit.posterior.finite import NotFinite, as_finite, of_finite
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.linear_weights import linear_weights
 from bayeskit.posterior.monotone import NotMonotone, monotone_marginal
@@ -53,6 +54,12 @@ def exact_derived(plan: Plan, name: str) -> Distribution:
             return _gaussian(plan, component, expression)
         if isinstance(component, ExactConjugate) and component.update.family.name == "Dirichlet":
             return _shares(plan, component, name, expression)
+    finite = as_finite(problem, component)
+    if finite is not None:
+        try:
+            return of_finite(problem, finite, expression)
+        except NotFinite as reason:
+            raise _refuse(name, f"{reason}") from None
     if len(latents) == 1:
         base = component.marginal(latents[0], wrapper(problem, latents[0]))
         return _of_one(plan, base, name, expression, latents[0])

@@ -63,6 +63,8 @@ def monotone_marginal(
     """
     if base.event_ndim or base.discrete:
         raise NotMonotone(f"the marginal of '{name}' is {base.family}, not of one continuous number")
+    if getattr(base, "base", base).family == "VonMises":
+        raise NotMonotone(f"'{name}' is a direction, whose mean and variance are those of the circle")
     dims = problem.latents[name].variable.dims
     if dims and set(expression.dims) != set(dims):
         raise NotMonotone(f"{expression} has the dims {expression.dims}, and '{name}' has {dims}")

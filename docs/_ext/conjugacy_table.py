@@ -39,6 +39,11 @@ VARIANTS = [  # of those, one of each kind, and how it is written
     ("truncated InverseGamma", bk.Truncated(bk.InverseGamma(1, 1), 0.5)),
     ("truncated HalfNormal", bk.Truncated(bk.HalfNormal(1), None, 2)),
     ("truncated Beta", bk.Truncated(bk.Beta(1, 1), 0.5)),
+    ("truncated Pareto", bk.Truncated(bk.Pareto(1, 1), None, 2)),
+    ("Uniform(-pi, pi)", bk.Uniform(-np.pi, np.pi)),
+    ("Flat(-pi, pi)", bk.Flat(-np.pi, np.pi)),
+    ("Gamma(0, 0)", bk.Gamma(0, 0)),
+    ("DiscreteUniform(0, n)", bk.DiscreteUniform(0, 5)),
 ]
 IN_WORDS = {  # of a gamma: what its children are linear in, and what it is to them
     "As a rate, shape, precision, scale or variance: ": (1.0, -1.0),
@@ -71,7 +76,13 @@ def accepted(prior: str, exponents: tuple[float, ...] = (1.0,)) -> list[str]:
     ]
     if "MvNormal" not in names and prior == "Normal":
         names.append("MvNormal")  # read by the joint Gaussian block, not element by element
-    general = {"Uniform(0, b)": "Uniform(a, b)", "Flat(0)": "Flat()"}
+    general = {
+        "Uniform(0, b)": "Uniform(a, b)",
+        "Uniform(-pi, pi)": "Uniform(a, b)",
+        "Flat(0)": "Flat()",
+        "Flat(-pi, pi)": "Flat()",
+        "Gamma(0, 0)": "Gamma",
+    }
     return [
         name for name in names if general.get(name) not in names and not (name == "Uniform(0, 1)" and prior != "Beta")
     ]
@@ -109,7 +120,7 @@ def table(group: list[rules.Rule]) -> nodes.table:
     cells = [
         [
             [nodes.literal("", rule.child)],
-            [nodes.literal("", rule.parameter if rule.exponent == 1 else f"{rule.parameter} ** {rule.exponent:g}")],
+            [nodes.literal("", rule.through)],
             [nodes.Text(rule.form)],
             updates(rule.formula),
             [nodes.Text(rule.source)],

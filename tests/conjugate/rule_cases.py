@@ -35,12 +35,22 @@ def reals(rng, shape):
     return rng.normal(1.0, 2.0, shape)
 
 
+def angles(rng, shape):
+    return rng.vonmises(2.5, 1.0, shape)
+
+
 def vectors(rng, shape):
     return rng.normal(0.5, 1.5, (*shape, SIZE))
 
 
 def binomial(p, m, dims):
     return bk.Binomial(m.data("n", dims=dims), p)
+
+
+def weibull(x, m, dims):
+    """Rows of known shapes, each times one that is not known."""
+    alpha = m.data("times", dims=dims[-1:]) * unknown(m, "shape", bk.Gamma(5, 2))
+    return bk.Weibull(alpha, x ** (-1 / alpha))
 
 
 def shares(rng, shape):
@@ -65,6 +75,9 @@ ROWS = {
         bk.Beta(2, 3),
         lambda p, m, d: bk.NegativeBinomial(n=unknown(m, "size", bk.Gamma(4, 1)), p=p),
         counts(6),
+    ),
+    ("BetaBinomial", "Hypergeometric", "k"): Row(
+        bk.BetaBinomial(20, 1.5, 0.7), lambda k, m, d: bk.Hypergeometric(20, k, 8), counts(6)
     ),
     ("Dirichlet", "Categorical", "p"): Row(
         bk.Dirichlet([1.0, 2.0, 0.5]), lambda p, m, d: bk.Categorical(p), counts(GROUPS)
@@ -92,6 +105,16 @@ ROWS = {
     ("Gamma", "HalfNormal", "sigma"): Row(bk.InverseGamma(3, 2), lambda x, m, d: bk.HalfNormal(var=x), positives),
     ("Gamma", "Laplace", "b"): Row(
         bk.InverseGamma(3, 2), lambda x, m, d: bk.Laplace(unknown(m, "mean", bk.Normal(0, 1)), x), reals
+    ),
+    ("Gamma", "InverseGaussian", "lam"): Row(
+        bk.Gamma(2, 1), lambda x, m, d: bk.InverseGaussian(unknown(m, "mean", bk.Gamma(5, 2)), x), positives
+    ),
+    ("Gamma", "Weibull", "beta"): Row(
+        bk.Gamma(2, 1), weibull, positives, lambda rng, shape: {"times": rng.uniform(0.5, 2.0, shape[-1:])}
+    ),
+    ("Pareto", "Uniform", "upper"): Row(bk.Pareto(2, 1.5), lambda x, m, d: bk.Uniform(0, x), positives),
+    ("VonMises", "VonMises", "mu"): Row(
+        bk.VonMises(0.4, 1.5), lambda x, m, d: bk.VonMises(x, unknown(m, "concentration", bk.Gamma(3, 1))), angles
     ),
     ("Normal", "Normal", "mu"): Row(
         bk.Normal(1, 2), lambda x, m, d: bk.Normal(x, unknown(m, "scale", bk.HalfNormal(2))), reals
@@ -123,10 +146,14 @@ FORMS = {
     "power": [*ALWAYS, "coefficient", "divided", "missing"],
     "linear": [*ALWAYS, "coefficient", "offset", "complement", "missing", "two children"],
     "matrix": [*ALWAYS, "coefficient"],
+    "angle": [*ALWAYS, "offset", "complement", "missing"],
 }
+ONE_SAMPLE = ["identity", "plate"]  # of each element: an index would give some of them more
 
 
 def forms_of(rule):
+    if rule.population:
+        return ONE_SAMPLE
     forms = list(FORMS[rule.form])
     if rule.child == "Categorical":
         forms.append("missing")
@@ -168,7 +195,8 @@ class Builder:
         grouped = {"plate": ("arm",), "index": ("group",), "latent index": ("group",)}.get(self.form, ())
         x = self.m.latent("x", self.prior, dims=(*grouped, *self.event_dims()))
         plates = ("arm", "obs") if self.form == "plate" else ("obs",)
-        shape = (2, N) if self.form == "plate" else (N,)
+        rows = 1 if self.rule.population else N
+        shape = (2, rows) if self.form == "plate" else (rows,)
         dims = plates + (self.event_dims()[-1:] if self.row.event else ())
         self.observe("y", self.expression(x), plates, dims, shape)
         if self.form == "two children":
@@ -202,6 +230,8 @@ class Builder:
         c = m.data("c", dims="obs")
         self.data["c"] = rng.gamma(3.0, 0.5, N)
         w = m.latent("w", bk.Gamma(6, 4))
+        if self.rule.form == "angle":
+            return x + w * c - 0.3
         if self.rule.form == "matrix":
             return w * x * c
         if self.form == "coefficient":

@@ -10,10 +10,10 @@ from bayeskit.conjugate.pull_back import pull_back
 SIZES = {"a": 2, "b": 3, "g": 4, "h": 2}
 
 
-def by_loops(contribution, frame, positions, sizes, keep, batch):
-    """The definition: every cell adds to the element it points to."""
+def by_loops(contribution, frame, positions, sizes, keep, batch, join):
+    """The definition: every cell adds to the element it points to, or lifts it."""
     kept = contribution.shape[contribution.ndim - keep :]
-    result = np.zeros((batch, *(sizes[d] for d in positions), *kept))
+    result = np.full((batch, *(sizes[d] for d in positions), *kept), 0.0 if join is np.add else -np.inf)
     extents = contribution.shape[1 : 1 + len(frame)]
     for chain in range(batch):
         for cell in itertools.product(*map(range, extents)):
@@ -25,7 +25,8 @@ def by_loops(contribution, frame, positions, sizes, keep, batch):
                 else:
                     codes, dims = position
                     element.append(codes[chain % len(codes)][tuple(place[d] for d in dims)])
-            result[(chain, *element)] += contribution[(chain % len(contribution), *cell)]
+            at = (chain, *element)
+            result[at] = join(result[at], contribution[(chain % len(contribution), *cell)])
     return result
 
 
@@ -52,14 +53,15 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("kept", [(), (2,), (2, 2)])
-def test_against_loops(name, batch, kept):
+@pytest.mark.parametrize("join", [np.add, np.maximum])
+def test_against_loops(name, batch, kept, join):
     rng = np.random.default_rng(len(name))
     frame, make = CASES[name]
     positions = make(rng)
     contribution = rng.normal(size=(batch, *(SIZES[d] for d in frame), *kept))
     chains = max([batch, *(len(p[0]) for p in positions.values() if not isinstance(p, str))])
-    expected = by_loops(contribution, frame, positions, SIZES, len(kept), chains)
-    got = pull_back(contribution, frame, positions, SIZES, len(kept))
+    expected = by_loops(contribution, frame, positions, SIZES, len(kept), chains, join)
+    got = pull_back(contribution, frame, positions, SIZES, len(kept), join)
     assert got.shape == expected.shape
     np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-13)
 

@@ -57,7 +57,7 @@ def test_rows_hold_the_whole_density_of_the_child(case):
         np.testing.assert_allclose(c.base(env) + cells, c.factor.total(env), rtol=1e-10)
 
 
-ONE_NUMBER = [case for case in CASES if case[0].prior in ("Beta", "Gamma", "Normal") and case[0].child != "MvNormal"]
+ONE_NUMBER = [*PLAIN, *(case for case in CASES if case[0].prior == "VonMises")]
 ONE_NUMBER = [case for case in ONE_NUMBER if case[1] in ("identity", "coefficient", "missing", "complement")]
 
 

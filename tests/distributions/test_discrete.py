@@ -29,6 +29,8 @@ from bayeskit.distributions import (
     Normal,
     Poisson,
 )
+from bayeskit.distributions.finite import FiniteDiscrete
+from bayeskit.distributions.shifted import Shifted
 from bayeskit.errors import ParameterError, RefusedError
 from bayeskit.expressions import Variable
 
@@ -54,6 +56,10 @@ UNIVARIATE = {
     "Hypergeometric": (Hypergeometric(20, 7, 12), stats.hypergeom(20, 7, 12), range(8), 8),
     "Hypergeometric crowded": (Hypergeometric(30, 25, 20), stats.hypergeom(30, 25, 20), range(15, 21), 14),
     "Hypergeometric many": (Hypergeometric(5000, 1500, 900), stats.hypergeom(5000, 1500, 900), range(170, 380), 901),
+}
+UNIVARIATE |= {
+    "Shifted": (Shifted(BetaBinomial(9, 2.5, 0.7), 4), stats.betabinom(9, 2.5, 0.7, loc=4), range(4, 14), 3),
+    "Shifted down": (Shifted(Poisson(4.2), -3), stats.poisson(4.2, loc=-3), range(-3, 37), -4),
 }
 # name: (distribution, log mass, the mean and variance of its entries)
 _P = np.array([0.2, 0.5, 0.3])
@@ -505,3 +511,55 @@ class TestValues:
         expected = stats.multinomial.logpmf(counts[0, 2], counts[0, 2].sum(), probabilities[1, 0])
         assert value[1, 2] == pytest.approx(expected)
         assert Normal(0, 1).discrete is False
+
+
+class TestFiniteDiscrete:
+    VALUES, P = np.array([-0.5, 0.1, 0.4, 3.0, 7.0]), np.array([0.1, 0.3, 0.25, 0.2, 0.15])
+    D = FiniteDiscrete(VALUES, P)
+    TWIN = stats.rv_discrete(values=(range(5), P))
+
+    def test_moments_levels_and_mass(self):
+        assert float(self.D.mean()) == pytest.approx(self.P @ self.VALUES, rel=1e-14)
+        assert float(self.D.var()) == pytest.approx(np.cov(self.VALUES, aweights=self.P, ddof=0), rel=1e-13)
+        assert float(self.D.mode()) == 0.1
+        levels = [0.0, 0.05, 0.1, 0.35, 0.4, 0.66, 0.9, 1.0]
+        codes = np.clip(self.TWIN.ppf(levels), 0, 4).astype(int)
+        np.testing.assert_array_equal(self.D.quantile(levels), self.VALUES[codes])
+        np.testing.assert_allclose(self.D.cdf([-1, -0.5, 0.0, 0.1, 5.0, 7.0]), [0, 0.1, 0.1, 0.4, 0.85, 1])
+        np.testing.assert_allclose(np.exp(self.D.log_prob([0.4, 0.2, 7.0])), [0.25, 0, 0.15])
+
+    def test_draws(self):
+        draws = self.D.sample(40_000, seed=3).values
+        counts = (draws[:, None] == self.VALUES).sum(axis=0)
+        assert counts.sum() == len(draws)
+        assert stats.chisquare(counts, self.P * len(draws)).pvalue > 1e-4
+
+    @pytest.mark.parametrize("prob", [0.2, 0.5, 0.6, 0.9, 1.0])
+    def test_narrowest_interval_by_looking_at_all(self, prob):
+        found = [
+            (self.VALUES[j] - self.VALUES[i], -self.P[i : j + 1].sum(), self.VALUES[i], self.VALUES[j])
+            for i in range(5)
+            for j in range(i, 5)
+            if self.P[i : j + 1].sum() >= prob - 1e-12
+        ]
+        np.testing.assert_array_equal(self.D.hdi(prob), min(found)[2:])
+
+    def test_labels(self):
+        p = xr.DataArray([[0.2, 0.8], [0.6, 0.4]], dims=("arm", "v"), coords={"arm": ["A", "B"]})
+        d = FiniteDiscrete([1.0, 5.0], p)
+        assert d.mean().sel(arm="B").item() == pytest.approx(2.6)
+        assert d.hdi(0.5).dims == ("arm", "ci_bound")
+        assert d.sample(3, seed=1).dims == ("draw", "arm")
+
+    @pytest.mark.parametrize(
+        "arguments", [([2.0, 1.0], [0.5, 0.5]), ([1.0, np.nan], [0.5, 0.5]), ([1.0, 2.0], [0.5, 0.4]), ([1, 2], [1.0])]
+    )
+    def test_refusals(self, arguments):
+        with pytest.raises(ParameterError):
+            FiniteDiscrete(*arguments)
+
+
+@pytest.mark.parametrize(("base", "shift"), [(Normal(0, 1), 1), (Poisson(2), 0.5), (Poisson(2), np.nan)])
+def test_shifted_refusals(base, shift):
+    with pytest.raises(ParameterError, match="Shifted"):
+        Shifted(base, shift)

@@ -5,7 +5,8 @@ import pytest
 
 import bayeskit as bk
 from bayeskit.expressions import Expression, Variable, aligner
-from bayeskit.expressions.power import NotPower, PowerForm, power_form
+from bayeskit.expressions.linear import ONE
+from bayeskit.expressions.power import NotPower, PowerForm, cancelled, power_form
 from tests.expressions.random_expressions import INDICES, SIZES
 
 s, t = Variable("s", ("g",)), Variable("t", ())
@@ -57,6 +58,40 @@ def test_powers(expression, target, exponent):
     got = dense(form, target, expression.dims)
     wanted = expression.evaluate(ENV)
     np.testing.assert_allclose(np.broadcast_to(got, wanted.shape), wanted, rtol=1e-12)
+
+
+COMPUTED = [s**d, (c * s) ** (-1 / d), t * (s / d) ** c, (s ** (1 / d)) ** 2, (s ** (1 / d)) ** c, (s**d)[i], s[i] ** o]
+
+
+@pytest.mark.parametrize("expression", COMPUTED, ids=[str(e) for e in COMPUTED])
+def test_computed_exponents(expression):
+    form = power_form(expression, "s", computed=True)
+    assert isinstance(form, PowerForm), form
+    dims = expression.dims
+    whole = PowerForm(ONE, 1.0, form.positions)
+    laid = (aligner(e.dims, dims)(e.evaluate(ENV)) for e in (form.coefficient, form.times))
+    coefficient, times = laid
+    wanted = expression.evaluate(ENV)
+    got = np.broadcast_to(coefficient * dense(whole, "s", dims) ** (form.exponent * times), wanted.shape)
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
+    assert isinstance(power_form(expression, "s"), NotPower)
+
+
+@pytest.mark.parametrize("expression", [s**d * s**c, s**s, (s + 1) ** d, s[i] ** s[q]], ids=str)
+def test_computed_exponents_refused(expression):
+    assert isinstance(power_form(expression, "s", computed=True), NotPower)
+
+
+def test_what_cancels():
+    known = {n: ENV[n] for n in ("d", "o", "c", "n")}
+    assert cancelled((-1 / t) * t, {}) == -1.0
+    assert cancelled((-1 / (o * t)) * (2 * t * o), known) == -2.0
+    assert cancelled((1 / s[i]) * s[i], ENV | known) == 1.0
+    assert cancelled(1 / s[i] * s[i], {"i": ENV["i"]}) == 1.0
+    assert cancelled(1 / s[i] * s[{"g": 1}], {"i": ENV["i"]}) is None
+    assert cancelled(t * t, {}) is None
+    assert cancelled(o / 2, known) is None
+    assert cancelled(t / (t + 1), {}) is None
 
 
 REFUSED = [

@@ -327,19 +327,53 @@ def test_several_latents_are_refused():
         m.condition({"y": 3, "z": 4})["lift"]
 
 
-def test_vectors_and_finite_latents_are_refused():
+def test_vectors_are_refused():
     m = bk.Model(coords={"c": 3})
     w = m.latent("w", bk.Dirichlet([1, 1, 1]), dims="c")
     m.derived("logs", np.log(w))
     m.observed("y", bk.Multinomial(9, w), dims="c")
     with pytest.raises(RefusedError, match=r"the marginal of 'w' is Dirichlet, not of one continuous number.*sample"):
         m.condition({"y": [2, 3, 4]})["logs"]
+
+
+def test_functions_of_a_finite_latent():
+    m = bk.Model(coords={"g": ["a", "b"], "k": 4})
+    i, grid = m.latent("i", bk.Categorical([0.1, 0.2, 0.3, 0.4]), dims="g"), m.data("grid", dims="k")
+    for name, expression in {"theta": grid[i], "even": 1 - 2 * (i % 2), "sum": i.sum("g"), "log": np.log(i)}.items():
+        m.derived(name, expression)
+    m.observed("y", bk.Binomial(10, grid[i]), dims="g")
+    points, y = np.array([0.7, 0.1, 0.3, 0.5]), np.array([4, 8])
+    posterior = m.condition({"grid": points, "y": y})
+    p = [0.1, 0.2, 0.3, 0.4] * points ** y[:, None] * (1 - points) ** (10 - y[:, None])
+    p /= p.sum(axis=1, keepdims=True)
+    theta = posterior["theta"]
+    np.testing.assert_allclose(theta.mean(), p @ points, rtol=1e-12)
+    np.testing.assert_allclose(theta.var(), p @ points**2 - (p @ points) ** 2, rtol=1e-10)
+    np.testing.assert_allclose(theta.cdf(0.4), p[:, 1] + p[:, 2], rtol=1e-12)
+    np.testing.assert_allclose(posterior["even"].mean(), p[:, 0] + p[:, 2] - p[:, 1] - p[:, 3], atol=1e-12)
+    np.testing.assert_allclose(np.exp(posterior["even"].log_prob(-1.0)), p[:, 1] + p[:, 3], rtol=1e-12)
+    for name, reason in {"sum": "depends on several elements of 'i'", "log": "is not finite at every value"}.items():
+        with pytest.raises(RefusedError, match=rf"no exact marginal: .*{reason}.*sample"):
+            posterior[name]
+
+
+def test_the_share_of_a_population():
     m = bk.Model()
-    z = m.latent("z", bk.Bernoulli(0.3))
-    m.derived("odd", np.exp(z))
-    m.observed("y", bk.Normal(z, 1))
-    with pytest.raises(RefusedError, match=r"the marginal of 'z' is Bernoulli, not of one continuous number.*sample"):
-        m.condition({"y": 0.4})["odd"]
+    k = m.latent("k", bk.BetaBinomial(40, 1, 1))
+    m.derived("share", k / 40)
+    m.observed("y", bk.Hypergeometric(40, k, 9))
+    posterior = m.condition({"y": 4})
+    np.testing.assert_allclose(posterior["share"].mean(), posterior["k"].mean() / 40, rtol=1e-12)
+    np.testing.assert_allclose(posterior["share"].cdf(0.3), posterior["k"].cdf(12), rtol=1e-10)
+
+
+def test_functions_of_a_direction_are_refused():
+    m = bk.Model()
+    mu = m.latent("mu", bk.VonMises(3.0, 1.0))
+    m.derived("d", 2 * mu)
+    m.observed("y", bk.VonMises(mu, 2.0))
+    with pytest.raises(RefusedError, match="'mu' is a direction, whose mean and variance are those of the circle"):
+        m.condition({"y": -3.0})["d"]
 
 
 def test_a_power_of_picked_elements_is_refused():

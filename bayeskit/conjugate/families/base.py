@@ -56,6 +56,21 @@ class NaturalFamily(Protocol):
         """Where the posterior exists."""
 
 
+# How natural parameters join what children add, where it is not by sums.
+_JOINS: dict[str, tuple[np.ufunc, ...]] = {"Pareto": (np.add, np.maximum)}
+
+
+def joins(name: str, parts: int) -> tuple[np.ufunc, ...]:
+    """Return how each natural parameter of a family joins contributions: by sums, but for a bound, by maximum."""
+    return _JOINS.get(name, (np.add,) * parts)
+
+
+def merge(family: NaturalFamily, one: Naturals, other: Naturals) -> Naturals:
+    """Return natural parameters (or contributions) with further contributions."""
+    found = joins(family.name, len(one))
+    return tuple(np.asarray(join(a, b)) for join, a, b in zip(found, one, other, strict=True))
+
+
 @cache
 def kernels(name: str, size: int = 2) -> Distribution:
     """Return a distribution for the sake of its kernels, made once: its own parameters mean nothing.
@@ -73,7 +88,9 @@ def kernels(name: str, size: int = 2) -> Distribution:
             return d.Wishart(size + 2, rate=np.eye(size))
         case "GeneralizedInverseGaussian":
             return d.GeneralizedInverseGaussian(1, 1, 1)
-    two: dict[str, type] = {"Beta": d.Beta, "Gamma": d.Gamma, "InverseGamma": d.InverseGamma}
+        case "BetaBinomial":
+            return d.BetaBinomial(1, 1, 1)
+    two: dict[str, type] = {"Beta": d.Beta, "Gamma": d.Gamma, "InverseGamma": d.InverseGamma, "VonMises": d.VonMises}
     return two[name](1, 1)
 
 
@@ -84,8 +101,7 @@ def density_of(family: NaturalFamily, x: Array, naturals: Naturals) -> Array:
 
 def difference(family: NaturalFamily, prior: Naturals, gained: Naturals) -> Array:
     """Return the difference of the log normalisers with and without what was gained."""
-    after = tuple(p + g for p, g in zip(prior, gained, strict=True))
-    return np.asarray(family.log_normaliser(after) - family.log_prior_normaliser(prior))
+    return np.asarray(family.log_normaliser(merge(family, prior, gained)) - family.log_prior_normaliser(prior))
 
 
 def where_proper(family: NaturalFamily, naturals: Naturals) -> Array:

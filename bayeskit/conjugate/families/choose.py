@@ -8,9 +8,12 @@ import numpy as np
 
 from bayeskit.conjugate.families.base import NaturalFamily
 from bayeskit.conjugate.families.beta import BetaFamily, UniformFamily
+from bayeskit.conjugate.families.beta_binomial import beta_binomial_family
 from bayeskit.conjugate.families.dirichlet import DirichletFamily
 from bayeskit.conjugate.families.gamma import gamma_family
 from bayeskit.conjugate.families.normal import NormalFamily
+from bayeskit.conjugate.families.pareto import pareto_family
+from bayeskit.conjugate.families.von_mises import von_mises_family
 from bayeskit.conjugate.families.wishart import WishartFamily
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ def natural_family(distribution: Distribution, rule_prior: str, exponents: set[f
     rule_prior : str
         The natural family that the children's rows ask for.
     exponents : set of float
-        For the Gamma family: the powers of the latent in which the children are linear (``u = x**exponent``).
+        For the Gamma and Pareto families: the powers of the latent in which the children are linear
+        (``u = x**exponent``).
     """
     name, inner = distribution.family, distribution
     bounds: list[tuple[Any, Any]] = []
@@ -44,6 +48,12 @@ def natural_family(distribution: Distribution, rule_prior: str, exponents: set[f
         return _normal_family(name, lower, upper)
     if rule_prior == "Gamma":
         return gamma_family(distribution, name, lower, upper, exponents)
+    if rule_prior == "Pareto":
+        return pareto_family(distribution, name, lower, upper, exponents)
+    if rule_prior == "VonMises":
+        return von_mises_family(distribution, name, lower, upper)
+    if rule_prior == "BetaBinomial":
+        return beta_binomial_family(distribution, name)
     if rule_prior == "Beta" and distribution.family == "Uniform" and (lower, upper) == (0.0, 1.0):
         return UniformFamily()
     if distribution.family != rule_prior:

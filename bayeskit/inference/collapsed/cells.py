@@ -126,8 +126,7 @@ class CellsCore:
     def sample(self, rng: np.random.Generator, chains: int, draws: int) -> CollapsedDraws:
         """Draw every cell by its inverse cdf, and the rest given it: independent draws."""
         count = chains * draws
-        shapes = {n: self.problem.latents[n].shape for n in self.names}
-        found = {n: np.empty((count, *shape)) for n, shape in shapes.items()}
+        found = {n: self.problem.latents[n].empty(count) for n in self.names}
         lp = np.empty(count)
         step = max(1, _NUMBERS // (self.line.cells * (1 + sum(g.width for g in self.density.groups))))
         with np.errstate(all="ignore"):

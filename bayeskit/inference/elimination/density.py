@@ -128,7 +128,7 @@ class CollapsedDensity:
 
     def _room(self, count: int) -> dict[str, Array]:
         """Return room for draws of the pieces."""
-        return {n: np.empty((count, *self.problem.latents[n].shape)) for p in self.pieces for n in p.names}
+        return {n: self.problem.latents[n].empty(count) for p in self.pieces for n in p.names}
 
     def _terms(self) -> Problem | None:
         """Return the problem with the terms that meet the core alone: others belong to other components."""

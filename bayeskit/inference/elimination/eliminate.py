@@ -56,16 +56,21 @@ def eliminations(problem: Problem, names: Sequence[str]) -> list[Elimination] | 
         latent = problem.latents[name]
         if latent.missing_from is not None and latent.prior.event:
             return Refusal(f"'{name}' fills parts of vectors, and is drawn with them in a sweep")
-        if latent.prior.distribution.discrete:
+        if latent.prior.distribution.discrete and not isinstance(match(problem, name), ConjugateUpdate):
             return Refusal(f"'{name}' is discrete, and is not integrated out")
     found: dict[tuple[str, ...], Elimination] = {}
     for order in _ORDERS:
         new = _in_order(problem, names, order)
         if not new.core:  # one latent whose elements are independent: they are cores of their own
             new = Elimination(problem, (), tuple(n for n in problem.latents if n in names))
+        discrete = next((n for n in new.core if problem.latents[n].prior.distribution.discrete), None)
+        if discrete is not None:  # another piece has absorbed its factors
+            continue
         found.setdefault(new.core, new)
         if new.size <= _SMALL and not new.lies_under:
             break
+    if not found:
+        return Refusal(f"'{discrete}' is discrete, and is not integrated out")
     return sorted(found.values(), key=lambda e: (e.size, e.lies_under))
 
 
