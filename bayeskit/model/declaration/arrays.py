@@ -13,7 +13,7 @@ from bayeskit.errors import DataError, RefusedError
 __all__ = ["array_from_json", "array_to_json", "scalar_from_json", "scalar_to_json"]
 
 Array = np.ndarray
-_MOMENTS: dict[str, type] = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
+_MOMENTS: dict[str, Any] = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
 
 
 def scalar_to_json(value: Any) -> Any:
@@ -38,7 +38,7 @@ def scalar_to_json(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"number": _named(value)}
     for name, kind in _MOMENTS.items():
-        if isinstance(value, kind) and kind.fromisoformat(value.isoformat()) == value:  # type: ignore[attr-defined]
+        if isinstance(value, kind) and kind.fromisoformat(value.isoformat()) == value:
             return {name: value.isoformat()}
     raise RefusedError(
         f"What is saved must be numbers, texts, dates, and arrays of them. Got {value!r}, of type "
@@ -55,7 +55,7 @@ def scalar_from_json(written: Any) -> Any:
         return float(text)
     if name not in _MOMENTS:
         raise DataError(f"A value must be one of {', '.join(['number', *_MOMENTS])}. Got '{name}'. Update bayeskit.")
-    return _MOMENTS[name].fromisoformat(text)  # type: ignore[attr-defined]
+    return _MOMENTS[name].fromisoformat(text)
 
 
 def _named(value: float) -> str:
