@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from bayeskit.posterior.files import storable_attributes
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Packer", "pack_tree", "unpack", "unpack_tree"]
+__all__ = ["Packer", "digest", "pack_tree", "unpack", "unpack_tree"]
 
 Array = np.ndarray
 
@@ -154,3 +156,16 @@ def unpack_tree(described: Mapping[str, Any], arrays: Mapping[str, Array]) -> xr
         own = {n: v for n, v in variables.items() if n not in coordinates}
         nodes[path] = xr.Dataset(own, coords=coordinates, attrs=_read_attributes(group["attributes"]))
     return xr.DataTree.from_dict(nodes, name=described["name"])
+
+
+def digest(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    """Return a digest of what a file holds, by which a number that was changed since is told."""
+    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        if array.dtype.kind == "f":
+            array = np.where(np.isnan(array), np.nan, array)  # JSON has one NaN
+        held = json.dumps(array.tolist()).encode() if array.dtype.kind == "U" else np.ascontiguousarray(array).data
+        found.update(f"{name}{array.dtype.kind}{array.shape}".encode())
+        found.update(held)
+    return found.hexdigest()

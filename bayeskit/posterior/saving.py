@@ -12,7 +12,7 @@ from bayeskit._version import __version__
 from bayeskit.errors import BayeskitError, DataError, RefusedError
 from bayeskit.model.declaration import model_from_dict, model_to_dict
 from bayeskit.model.reading import Given, GivenData
-from bayeskit.posterior.packing import Packer, pack_tree, unpack, unpack_tree
+from bayeskit.posterior.packing import Packer, digest, pack_tree, unpack, unpack_tree
 from bayeskit.posterior.posterior import Posterior
 from bayeskit.statistics.storage import read, write
 
@@ -28,7 +28,7 @@ Array = np.ndarray
 def save(posterior: Posterior, path: str | Path, draws: xr.DataTree | None = None) -> None:
     """Write a posterior to a file, and with it a tree of draws; ``Posterior.save`` is this function."""
     packer = Packer()
-    header = {
+    header: dict[str, Any] = {
         "holds": "posterior",
         "version": VERSION,
         "bayeskit": __version__,
@@ -37,7 +37,7 @@ def save(posterior: Posterior, path: str | Path, draws: xr.DataTree | None = Non
     }
     if draws is not None:
         header["draws"] = pack_tree(draws, packer)
-    write(path, header, packer.arrays)
+    write(path, {**header, "digest": digest(header, packer.arrays)}, packer.arrays)
 
 
 def load(path: str | Path) -> Posterior:
@@ -101,7 +101,10 @@ def load_draws(path: str | Path) -> xr.DataTree:
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
-    header, arrays = read(path)
+    try:
+        header, arrays = read(path)
+    except DataError as error:  # which says that the file is damaged even where its cause is a package that is missing
+        raise error.__cause__ if isinstance(error.__cause__, DataError) else error from None
     if header.get("holds") != "posterior":
         raise DataError(f"The file '{path}' must hold a posterior. Got {header.get('holds', 'something else')!r}.")
     version = header.get("version")
@@ -110,6 +113,8 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
             f"The posterior in '{path}' must be of format version {VERSION} or earlier. Got {version!r}. "
             "Update bayeskit to read it."
         )
+    if header.pop("digest", None) != digest(header, arrays):
+        raise DataError(f"The file '{path}' must be as it was written. Got one that was changed since. Save it anew.")
     return header, arrays
 
 
