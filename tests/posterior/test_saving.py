@@ -163,7 +163,7 @@ def test_draws_that_are_none_are_refused(tmp_path):
     posterior.save(tmp_path / "p.json")
     with pytest.raises(DataError, match=r"must hold draws. Got a posterior alone"):
         bk.load_draws(tmp_path / "p.json")
-    with pytest.raises(DataError, match="must be an xarray.DataTree. Got dict"):
+    with pytest.raises(DataError, match=r"must be an xarray\.DataTree\. Got dict"):
         posterior.save(tmp_path / "q.json", draws={"p": 1})
     assert not (tmp_path / "q.json").exists()
 
@@ -184,7 +184,7 @@ def test_a_refused_posterior_leaves_no_file(tmp_path):
     m = bk.Model()
     x = m.latent("x", bk.Normal(0, 1))
     m.derived("shifted", np.frompyfunc(lambda v: v + 1, 1, 1)(x))
-    with pytest.raises(RefusedError, match="must be one of NumPy or of scipy.special to be saved"):
+    with pytest.raises(RefusedError, match=r"must be one of NumPy or of scipy\.special to be saved"):
         m.condition({}).save(tmp_path / "p.json")
     posterior, _, _ = MODELS["arms"]()
     for path in ("p", "p.pkl", "p.h5"):
@@ -200,7 +200,7 @@ def test_an_older_file_stays_where_writing_fails(tmp_path):
     m = bk.Model()
     m.observed("y", bk.Normal(m.latent("level", bk.Normal(0, 1), dims="g")[m.index("g", dims="obs")], 1), dims="obs")
     impossible = m.condition({"g": np.array(["a\0b", "c"]), "y": [1.0, 2.0]})  # a text that netCDF has no way to hold
-    with pytest.raises(DataError, match="Save it as .json"):
+    with pytest.raises(DataError, match=r"Save it as \.json"):
         impossible.save(tmp_path / "p.nc")
     assert (tmp_path / "p.nc").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["p.nc"]
