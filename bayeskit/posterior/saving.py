@@ -29,7 +29,7 @@ def save(posterior: Posterior, path: str | Path, draws: xr.DataTree | None = Non
     """Write a posterior to a file, and with it a tree of draws; ``Posterior.save`` is this function."""
     packer = Packer()
     header: dict[str, Any] = {
-        "holds": "posterior",
+        "kind": "posterior",
         "version": VERSION,
         "bayeskit": __version__,
         "model": model_to_dict(posterior.model, _stated(posterior)),
@@ -105,8 +105,8 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
         header, arrays = read(path)
     except DataError as error:  # which says that the file is damaged even where its cause is a package that is missing
         raise error.__cause__ if isinstance(error.__cause__, DataError) else error from None
-    if header.get("holds") != "posterior":
-        raise DataError(f"The file '{path}' must hold a posterior. Got {header.get('holds', 'something else')!r}.")
+    if header.get("kind") != "posterior":
+        raise DataError(f"The file '{path}' must hold a posterior. Got {header.get('kind', 'something else')!r}.")
     version = header.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise DataError(
@@ -139,20 +139,25 @@ def _stated(posterior: Posterior) -> set[str]:
     return {name for kind, count in zip(kinds, counts, strict=True) for name in list(kind)[:count]}
 
 
-# ---- data: every kind has a row in `_KINDS` ----------------------------------------------------------------------
-def _pack_batch(at: str, batch: Mapping[str, Any], packer: Packer) -> dict[str, Any]:
-    return {name: _pack_data(f"{at}/{name}", given, packer) for name, given in batch.items()}
+# ---- data -----------------------------------------------------------------------------------------------------------
+def _pack_batch(at: str, batch: Mapping[str, Given], packer: Packer) -> dict[str, Any]:
+    """Return a batch of data as what it is made of, by kind; rows are the only kind there is."""
+    other = [n for n, v in vars(batch).items() if n != "kept" and v is not None] if isinstance(batch, GivenData) else []
+    if other:
+        raise RefusedError(
+            f"A posterior to be saved must be one of rows of data. Got one with {other[0]} in their place. "
+            "Save those themselves, and condition on them anew."
+        )
+    return {"rows": {name: _pack_rows(f"{at}/{name}", given, packer) for name, given in batch.items()}}
 
 
 def _unpack_batch(written: Mapping[str, Any], arrays: Mapping[str, Array]) -> GivenData:
-    return GivenData({name: _KINDS[held["kind"]][2](held, arrays) for name, held in written.items()})
-
-
-def _pack_data(at: str, given: Any, packer: Packer) -> dict[str, Any]:
-    for kind, (held, pack, _) in _KINDS.items():
-        if isinstance(given, held):
-            return {"kind": kind, **pack(at, given, packer)}
-    raise RefusedError(f"Data to be saved must be {' or '.join(_KINDS)}. Got {type(given).__name__} at '{at}'.")
+    ((kind, held),) = written.items()
+    if kind != "rows":
+        raise DataError(
+            f"The data of a posterior must be of a kind that bayeskit knows. Got '{kind}'. Update bayeskit."
+        )
+    return GivenData({name: _unpack_rows(rows, arrays) for name, rows in held.items()})
 
 
 def _pack_rows(at: str, given: Given, packer: Packer) -> dict[str, Any]:
@@ -167,8 +172,3 @@ def _unpack_rows(held: Mapping[str, Any], arrays: Mapping[str, Array]) -> Given:
     dims = held["dims"]
     coords = {d: unpack(labels, arrays) for d, labels in held["coords"].items()}
     return Given(unpack(held["values"], arrays), None if dims is None else tuple(dims), coords)
-
-
-_KINDS: dict[str, tuple[type, Callable[..., dict[str, Any]], Callable[..., Any]]] = {
-    "rows": (Given, _pack_rows, _unpack_rows),
-}

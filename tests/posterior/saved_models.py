@@ -87,7 +87,8 @@ def mixture_with_gaps():
     m.observed("y", bk.Normal(centre[z], sigma), dims="obs")
     values = np.r_[RNG.normal(-2, 1, 8), RNG.normal(2, 1, 8)]
     values[[3, 12]] = np.nan
-    return m.condition({"y": values}), None, None
+    more = xr.DataArray([0.5, np.nan], dims="obs", coords={"obs": [16, 17]})
+    return m.condition({"y": values}), {"y": more}, None
 
 
 def days():
@@ -200,7 +201,8 @@ def table_with_gaps():
     level = m.latent("level", bk.Normal(10, 5), dims="day")
     kind = m.observed("shop", bk.Categorical(m.latent("share", bk.Dirichlet([1, 1]), dims="which")), dims="obs")
     m.observed("sold", bk.Normal(level[day] + open_ + kind, 1.5), dims="obs")
-    return m.condition(frame.assign(shop=[0, None, 1])), None, None
+    more = {"day": [datetime.date(2024, 1, 3)], "shop": [1], "sold": [8.0], "open": [False]}
+    return m.condition(frame.assign(shop=[0, None, 1])), more, None
 
 
 def moments_as_labels():
