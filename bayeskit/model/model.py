@@ -191,7 +191,7 @@ class Model:
     def statements(self) -> list[DataColumn | IndexColumn | RandomVariable | Derived | DensityTerm]:
         """Return the statements in the order they were written."""
         stated = {**self.columns, **self.random, **self.derivations, **self.terms}
-        return [stated[name] for name in self._order if name in stated]
+        return [stated[name] for name in {**self._order, **stated} if name in stated]
 
     def all_dims(self) -> list[str]:
         """Every dim the model knows by now."""

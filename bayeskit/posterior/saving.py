@@ -10,7 +10,7 @@ import numpy as np
 
 from bayeskit._version import __version__
 from bayeskit.errors import BayeskitError, DataError, RefusedError
-from bayeskit.model.declaration import model_from_dict, model_to_dict
+from bayeskit.model.declaration import checked_dict, model_from_dict
 from bayeskit.model.reading import Given, GivenData
 from bayeskit.posterior.packing import Packer, digest, pack_tree, unpack, unpack_tree
 from bayeskit.posterior.posterior import Posterior
@@ -32,7 +32,7 @@ def save(posterior: Posterior, path: str | Path, draws: xr.DataTree | None = Non
         "kind": "posterior",
         "version": VERSION,
         "bayeskit": __version__,
-        "model": model_to_dict(posterior.model, _stated(posterior)),
+        "model": checked_dict(posterior.model, _stated(posterior)),
         "batches": [_pack_batch(f"data:{n}", b, packer) for n, b in enumerate(posterior._binding.given)],
     }
     if draws is not None:

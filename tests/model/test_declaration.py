@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from scipy import special
 
 import bayeskit as bk
-from bayeskit.distributions import Distribution
 from bayeskit.errors import BayeskitError, DataError, ModelError, ParameterError, RefusedError
-from bayeskit.expressions import Expression
+from bayeskit.expressions import Constant, Variable
+from bayeskit.expressions.nodes import Apply
 from bayeskit.expressions.structure import Scatter, rename
-from bayeskit.model.declaration import array_from_json, array_to_json, scalar_from_json, scalar_to_json
+from bayeskit.model.declaration import array_from_json, array_to_json, checked_dict, scalar_from_json, scalar_to_json
 from bayeskit.model.declaration.distributions import expressions_in, read_distribution, write_distribution
-from bayeskit.model.declaration.expressions import ExpressionReader, ExpressionWriter
+from bayeskit.model.declaration.expressions import _FIELDS, ExpressionReader, ExpressionWriter
 from bayeskit.model.declaration.models import VERSION
 from tests.distributions import test_discrete, test_monotone, test_multivariate, test_univariate
 from tests.expressions.random_expressions import ALL, environment, random_known, random_linear
@@ -92,7 +92,13 @@ def test_every_operation_can_be_written():
         node = found.pop()
         kinds.add(type(node))
         found += node.children()
-    assert kinds | {Scatter} == set(Expression.__subclasses__())  # that one holds data, and is made when they are bound
+    assert kinds == {Variable, Constant, Apply, *_FIELDS}
+
+
+def test_an_operation_that_holds_data_is_refused():
+    one = Scatter("y", np.zeros(2), ("obs",), np.array([1]), ALL["d"]) + 1
+    with pytest.raises(RefusedError, match="The operation Scatter in 'y' must be one that can be saved"):
+        ExpressionWriter([one])
 
 
 def test_what_is_shared_stays_shared():
@@ -112,14 +118,14 @@ def test_what_is_shared_stays_shared():
 
 def test_long_sums_come_back():
     total = ALL["x"]
-    for _ in range(5000):
+    for _ in range(2000):
         total = total + 1.5
     (found,) = again(total)
     count = 0
     while found.children():
         found, one = found.children()
         count += one.value == 1.5
-    assert count == 5000
+    assert count == 2000
 
 
 def test_numbers_keep_their_type():
@@ -162,15 +168,6 @@ def test_distributions_come_back(distribution):
     assert (type(found), str(found)) == (type(distribution), str(distribution))
     assert write_distribution(found, ExpressionWriter(expressions_in(found))) == written
     assert found == distribution or expressions
-
-
-def test_every_family_was_tried():
-    families = {
-        family
-        for family in map(bk.distributions.__dict__.get, bk.distributions.__all__)
-        if isinstance(family, type) and issubclass(family, Distribution)
-    }
-    assert families - {Distribution} <= {type(d) for d in FAMILIES}
 
 
 # ---- values -------------------------------------------------------------------------------------------------------
@@ -285,6 +282,25 @@ def test_statements_keep_their_order():
 
 
 # ---- what cannot be written ---------------------------------------------------------------------------------------
+def test_what_would_come_back_changed_is_refused(monkeypatch):
+    """A form of a family that its constructor does not make of what it was given."""
+
+    class Form(bk.Beta):
+        family = "Beta"
+        __module__ = "bayeskit.distributions"
+
+    m = bk.Model()
+    m.latent("x", Form(1, 2))
+    assert bk.Model.from_dict(m.to_dict()).random["x"].distribution == bk.Beta(1, 2)
+    with pytest.raises(RefusedError, match=r"'x' ~ Beta\(1, 2\) cannot be saved, for it would come back changed"):
+        checked_dict(m)
+    m = bk.Model()
+    m.latent("x", bk.Beta(1, 2))
+    monkeypatch.setattr(bk.Beta, "_arguments", lambda self: ((2, 1), {}) if self.given["alpha"] == 1 else ((3, 1), {}))
+    with pytest.raises(RefusedError, match="The model cannot be saved, for it would come back changed"):
+        checked_dict(m)
+
+
 def test_what_is_the_users_own_is_refused():
     class Mine(bk.Normal):
         pass

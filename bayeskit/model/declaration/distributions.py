@@ -39,17 +39,26 @@ def write_distribution(distribution: Distribution, writer: ExpressionWriter) -> 
     RefusedError
         Where its family is not a public one of bayeskit, or an argument is of an unknown kind.
     """
-    family = type(distribution).__name__
-    if _named_family(family) is not type(distribution):
-        raise RefusedError(
-            f"A distribution must be of one of bayeskit's public families to be saved. Got {distribution}, of class "
-            f"{family}. Write it with those."
-        )
+    family = _name_of(distribution)
     args, keywords = distribution._arguments()
     written: dict[str, Any] = {"family": family}
     if args:
         written["arguments"] = [_write_value(v, writer) for v in args]
     return {**written, "parameters": {n: _write_value(v, writer) for n, v in keywords.items()}}
+
+
+def _name_of(distribution: Distribution) -> str:
+    """Return the name under which a distribution is made: that of its class, or of the family of which it is a form."""
+    own = type(distribution)
+    if _named_family(own.__name__) is own:
+        return own.__name__
+    found = _named_family(distribution.family)
+    if found is None or not isinstance(distribution, found) or not own.__module__.startswith("bayeskit."):
+        raise RefusedError(
+            f"A distribution must be of one of bayeskit's public families to be saved. Got {distribution}, of class "
+            f"{own.__name__}. Write it with those."
+        )
+    return distribution.family
 
 
 def _write_value(value: Any, writer: ExpressionWriter) -> Any:

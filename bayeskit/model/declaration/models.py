@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from bayeskit.distributions import Distribution
-from bayeskit.errors import BayeskitError, DataError
+from bayeskit.errors import BayeskitError, DataError, RefusedError
 from bayeskit.expressions import Expression
 from bayeskit.model.declaration.arrays import array_from_json, array_to_json
 from bayeskit.model.declaration.distributions import expressions_in, read_distribution, write_distribution
@@ -14,7 +14,7 @@ from bayeskit.model.declaration.expressions import ExpressionReader, ExpressionW
 from bayeskit.model.model import Model
 from bayeskit.model.statements import DataColumn, DensityTerm, Derived, IndexColumn, RandomVariable
 
-__all__ = ["VERSION", "model_from_dict", "model_to_dict"]
+__all__ = ["VERSION", "checked_dict", "model_from_dict", "model_to_dict"]
 
 VERSION = 1
 Statement = DataColumn | IndexColumn | RandomVariable | Derived | DensityTerm
@@ -71,6 +71,30 @@ def _write_statement(statement: Statement, writer: ExpressionWriter) -> dict[str
     if isinstance(statement, DensityTerm):
         return {"require": name, **written} if statement.is_condition else {"factor": name, **written}
     return {"derived": name, **written}
+
+
+def checked_dict(model: Model, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Return a model as `model_to_dict` does, having read it back: what came back as something else is refused.
+
+    Raises
+    ------
+    RefusedError
+        Where a statement would not come back as it is.
+    """
+    written = model_to_dict(model, names)
+    again = model_from_dict(written)
+    for name, found in again.random.items():
+        own = model.random[name]
+        if type(found.distribution) is not type(own.distribution) or _laid(found) != _laid(own):
+            raise RefusedError(f"'{name}' ~ {own.distribution} cannot be saved, for it would come back changed.")
+    if model_to_dict(again) != written:
+        raise RefusedError("The model cannot be saved, for it would come back changed.")
+    return written
+
+
+def _laid(statement: RandomVariable) -> tuple[Any, ...]:
+    variable = statement.variable
+    return statement.plates, statement.event, statement.layouts, variable.into, variable.integer
 
 
 def model_from_dict(written: Mapping[str, Any]) -> Model:
