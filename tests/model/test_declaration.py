@@ -159,7 +159,7 @@ FAMILIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("distribution", FAMILIES, ids=str)
+@pytest.mark.parametrize("distribution", [d for d in FAMILIES if type(d).__name__ in bk.__all__], ids=str)
 def test_distributions_come_back(distribution):
     expressions = list(expressions_in(distribution))
     writer = ExpressionWriter(expressions)
