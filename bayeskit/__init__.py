@@ -82,6 +82,8 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.posterior import Posterior as Posterior
     from bayeskit.posterior import bayes_factor as bayes_factor
     from bayeskit.posterior import metropolis as metropolis
+    from bayeskit.posterior.saving import load as load
+    from bayeskit.posterior.saving import load_draws as load_draws
 
 _NAMES_BY_MODULE = {
     "bayeskit.decision": "Decision bayes_estimate decide",
@@ -96,6 +98,7 @@ _NAMES_BY_MODULE = {
     "bayeskit.inference.options": "Conjugate Enumerate GaussianBlock Metropolis Slice",
     "bayeskit.model": "Model",
     "bayeskit.posterior": "Posterior bayes_factor metropolis",
+    "bayeskit.posterior.saving": "load load_draws",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 _SUBMODULES = ("errors", "testing")

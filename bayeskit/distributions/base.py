@@ -160,6 +160,10 @@ class Distribution:
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), dict(self.__dict__))
 
+    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the constructor makes the same distribution of: arguments by position, and by name."""
+        return (), dict(self.given)
+
     def __repr__(self) -> str:
         canonical = {parameter.name for parameter in self.parameters}
         parts, keyword = [], False

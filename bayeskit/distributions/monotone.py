@@ -107,6 +107,9 @@ class Monotone(Distribution):
             return "the image of " + self.base.support
         return f"{lower.item():g}..{upper.item():g}"
 
+    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.base, *self.steps), {}
+
     def __repr__(self) -> str:
         return f"Monotone({', '.join(str(part) for part in (self.base, *self.steps))})"
 

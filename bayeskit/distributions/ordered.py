@@ -82,6 +82,9 @@ class Ordered(Distribution):
         """Where values lie, as it completes "must lie in ..."."""
         return f"the increasing vectors of numbers in {self.inner.support_text}"
 
+    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (), {"dist": self.inner} | ({} if self.size is None else {"size": self.size})
+
     def __repr__(self) -> str:
         return f"Ordered({self.inner})" if self.size is None else f"Ordered({self.inner}, size={self.size})"
 

@@ -57,6 +57,7 @@ class Model:
         self.random: dict[str, RandomVariable] = {}
         self.derivations: dict[str, Derived] = {}
         self.terms: dict[str, DensityTerm] = {}
+        self._order: dict[str, None] = {}
 
     # ---- the five verbs -----------------------------------------------------------------------------------------
     def data(self, name: str, *, dims: Dims = ()) -> Variable:
@@ -140,6 +141,43 @@ class Model:
 
         return simulate(self, data, draws=draws, seed=seed)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as a dictionary that JSON can hold: coords and statements, as they were written.
+
+        Raises
+        ------
+        RefusedError
+            Where a distribution is of a class of the user's own, or a function in an expression neither NumPy's nor
+            SciPy's.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Poisson(m.latent("rate", bk.Gamma(2, 1))))
+        >>> m.to_dict()["statements"][1]
+        {'observed': 'y', 'dims': [], 'distribution': {'family': 'Poisson', 'parameters': {'mu': 'rate'}}}
+        >>> print(bk.Model.from_dict(m.to_dict()))
+        rate ~ Gamma(2, 1)
+        y ~ Poisson(rate)
+        """
+        from bayeskit.model.declaration import model_to_dict
+
+        return model_to_dict(self)
+
+    @staticmethod
+    def from_dict(written: Mapping[str, Any]) -> Model:
+        """Return the model that a dictionary of `to_dict` states.
+
+        Raises
+        ------
+        DataError
+            Where it was written by a later version, or names something that is not known, or lacks something.
+        """
+        from bayeskit.model.declaration import model_from_dict
+
+        return model_from_dict(written)
+
     def __str__(self) -> str:
         return print_model(self)
 
@@ -149,6 +187,11 @@ class Model:
     def names(self) -> Iterable[str]:
         """Return every name that is taken."""
         return [*self.columns, *self.random, *self.derivations, *self.terms]
+
+    def statements(self) -> list[DataColumn | IndexColumn | RandomVariable | Derived | DensityTerm]:
+        """Return the statements in the order they were written."""
+        stated = {**self.columns, **self.random, **self.derivations, **self.terms}
+        return [stated[name] for name in {**self._order, **stated} if name in stated]
 
     def all_dims(self) -> list[str]:
         """Every dim the model knows by now."""
@@ -173,6 +216,8 @@ class Model:
             raise ModelError(
                 f"A variable's name must not be that of a dim. Got '{name}', which is both. Rename one of them."
             )
+        self._order.pop(name, None)  # of a statement that was refused
+        self._order[name] = None
         return name
 
     def _check_dims(self, name: str, dims: Iterable[str]) -> None:

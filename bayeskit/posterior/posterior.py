@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -291,6 +292,30 @@ class Posterior:
             ``posterior`` and ``posterior_predictive`` (or, for new data, ``predictions``).
         """
         return predict(self, data, draws=draws, chains=chains, seed=seed, more=kwargs)
+
+    def save(self, path: str | Path, *, draws: xr.DataTree | None = None) -> None:
+        """Write the posterior to a file, from which ``bk.load`` makes it again; an older file is replaced.
+
+        Model and data are stored, and everything follows from them: the loaded posterior gives the same answers, and
+        for the same seed the same draws.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file: ``.nc`` for netCDF (needs the extra ``io``), or ``.json``.
+        draws : DataTree, optional
+            Draws to keep in the same file; ``bk.load_draws(path)`` gives them back.
+
+        Raises
+        ------
+        DataError
+            Where the file has another ending, or netCDF cannot be written.
+        RefusedError
+            Where the model holds what no file can: a distribution or function of the user's own.
+        """
+        from bayeskit.posterior.saving import save
+
+        save(self, path, draws)
 
     def __repr__(self) -> str:
         return f"Posterior of\n{self.model}\n{self.explain()}"
