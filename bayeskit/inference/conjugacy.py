@@ -183,10 +183,9 @@ class ConjugateUpdate:
         for n in naturals:
             n = np.asarray(n, dtype=float)
             own = 0 if n.ndim <= 1 + len(factor.plates) else event
-            tail = n.shape[n.ndim - own :] if own else ()
             if event == 1 and not own:  # one number for a whole vector
-                own, tail = 1, (self.latent.shape[-1],)
-                n = n[..., None]
+                own, n = 1, n[..., None]
+            tail = self.latent.shape[len(self.latent.shape) - own :]
             head = n.shape[: n.ndim - own]
             n = n.reshape(*head, *(1,) * (1 + len(factor.plates) - len(head)), *n.shape[n.ndim - own :])
             laid.append(np.broadcast_to(n, (n.shape[0], *factor.shape, *tail)))

@@ -136,6 +136,25 @@ def test_a_plate_that_is_all_there_is():
 # ---- terms of the density -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("laid", ["one number", "a vector"])
+def test_one_concentration_for_all_shares(laid):
+    m = bk.Model(coords={"k": 3, "g": 5})
+    c, f = m.latent("c", bk.HalfCauchy(2)), m.latent("f", bk.HalfCauchy(2))
+    alpha = c * f if laid == "one number" else bk.stack([c * f, c * f, c * f], dim="k")
+    p = m.latent("p", bk.Dirichlet(alpha), dims=("g", "k"))
+    m.observed("y", bk.Multinomial(10, p), dims=("g", "k"))
+    y = np.random.default_rng(0).multinomial(10, [0.2, 0.3, 0.5], 5)
+    posterior = m.condition({"y": y})
+    density = posterior._plan.collapsed[0].density
+    a = 1.5
+    expected = stats.dirichlet_multinomial([a, a, a], 10).logpmf(y).sum() + stats.halfcauchy(0, 2).logpdf([1.0, a]).sum()
+    found = density(np.log([[1.0, a]]))[0] - np.log(a)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    tree = posterior.sample(20, seed=0)
+    draws = {n: tree["posterior"][n].values.reshape(80, *v.shape) for n, v in posterior._problem.latents.items()}
+    np.testing.assert_allclose(tree["sample_stats"]["lp"].values.ravel(), posterior._problem.log_joint(draws), rtol=1e-9)
+
+
 def test_terms_of_other_components_stay_out():
     m = bk.Model()
     s, t = m.latent("s", bk.HalfNormal(2)), m.latent("t", bk.HalfNormal(2))
