@@ -17,6 +17,7 @@ from bayeskit.expressions import Expression, Variable, aligner
 from bayeskit.model.labels import Coords
 
 if TYPE_CHECKING:
+    from bayeskit.distributions.domains import Parameter
     from bayeskit.distributions import Distribution
     from bayeskit.model.model import Model
 
@@ -54,7 +55,21 @@ class Factor:
 
     @cached_property
     def _aligners(self) -> tuple[Callable[[Array], Array], ...]:
-        return tuple(aligner(p.dims, lay) for p, lay in zip(self.parameters, self.layouts, strict=True))
+        kinds = self.distribution.parameters
+        return tuple(map(self._aligned, kinds, self.parameters, self.layouts))
+
+    def _aligned(self, kind: Parameter, expression: Expression, layout: tuple[str, ...]) -> Callable[[Array], Array]:
+        """Return what lays a parameter along dims; one number for a whole vector is as many."""
+        lay = aligner(expression.dims, layout)
+        if kind.event_ndim != 1 or layout[-1] in expression.dims:
+            return lay
+        size = self.sizes[layout[-1]]
+
+        def repeated(values: Array) -> Array:
+            laid = lay(values)
+            return np.broadcast_to(laid, (*laid.shape[:-1], size))
+
+        return repeated
 
     @cached_property
     def _value_aligner(self) -> Callable[[Array], Array]:
