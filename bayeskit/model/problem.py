@@ -160,7 +160,10 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A bound model: known values, unknowns, and the factors of their joint density."""
+    """A bound model: known values, unknowns, and the factors of their joint density.
+
+    ``statistics`` stand for observations whose rows are not at hand.
+    """
 
     model: Model
     coords: Coords
@@ -174,6 +177,7 @@ class Problem:
     observations: tuple[Observation, ...] = ()
     batch_coords: tuple[Coords, ...] = ()
     cell_labels: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    statistics: Any = None
 
     @cached_property
     def sizes(self) -> dict[str, int]:

@@ -15,9 +15,9 @@ from bayeskit.inference.options import StepOption
 from bayeskit.inference.plan import Plan, make_plan
 from bayeskit.inference.seeding import Seed, make_rng
 from bayeskit.inference.sweep import sample as run_plan
-from bayeskit.model.binding import Binding, read
+from bayeskit.model.binding import Binding
 from bayeskit.model.problem import Problem
-from bayeskit.model.reading import Given
+from bayeskit.model.reading import Given, is_summary
 from bayeskit.posterior.derived import exact_derived
 from bayeskit.posterior.evidence import Evidence, log_evidence
 from bayeskit.posterior.forward import exact_forward
@@ -25,6 +25,7 @@ from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.predictive import predict
 from bayeskit.posterior.tree import GROUPS, to_tree
 from bayeskit.statistics.reduction import Reduction
+from bayeskit.statistics.sufficient import read_batch, with_statistics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ class Posterior:
         self._binding: Binding = Binding(model, [given]) if before is None else before._binding.extended(given)
         self._reduction: Reduction = Reduction(self._binding.problem, None if before is None else before._reduction)
         self._batches = tuple(self._binding.given)
-        self._problem: Problem = self._reduction.problem
+        self._problem: Problem = with_statistics(self._reduction.problem, self._binding)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -269,8 +270,8 @@ class Posterior:
         Dims that latents bear match by label, and new labels make new entries of the latent; dims of data alone are
         appended. Columns that only bear dims of latents need not be given again.
         """
-        given = read(self.model, data, kwargs)
-        if not any(r.observed and r.name in given for r in self.model.random.values()):
+        given = read_batch(self.model, data, kwargs)
+        if not is_summary(given) and not any(r.observed and r.name in given for r in self.model.random.values()):
             raise DataError("update must be given new observations. Got none of the model's observed variables.")
         return Posterior(self.model, given, before=self)
 
@@ -298,7 +299,7 @@ class Posterior:
 
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:
     """Bind data to a model; ``Model.condition`` is this function."""
-    return Posterior(model, read(model, data, kwargs))
+    return Posterior(model, read_batch(model, data, kwargs))
 
 
 def _known_prior(problem: Problem, name: str) -> Distribution:
