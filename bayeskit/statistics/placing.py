@@ -102,8 +102,8 @@ def _grid(layout: Layout, rows: Rows, binding: Binding) -> _Laid | None:
         if groups > 1 and (laid == laid[:1]).all():
             columns[name] = (laid[0, 0] if single else laid[0], cell)
         else:
-            columns[name] = (laid.reshape(*full, *column.shape[1:]), (*layout.plates, *cell))
-    value = rows.value[source].reshape(*full, *rows.value.shape[1:])
+            columns[name] = (laid.reshape((*full, *column.shape[1:])), (*layout.plates, *cell))
+    value = rows.value[source].reshape((*full, *rows.value.shape[1:]))
     return _Laid((*layout.plates, *cell), columns, {}, value, _weight(weight.reshape(full)), rows.constant)
 
 

@@ -153,15 +153,52 @@ def _points(sums: Sums, how: Kind) -> tuple[Array, Array]:
 def _joint_points(table: Table) -> tuple[Array, Array]:
     """Return values ``(points, cells, d)`` and weights ``(points, cells)``."""
     sums = table.sums
-    mean, R = sums.means()[:, 0], _cholesky(sums)
-    d, count = len(mean), sums.count
-    _check_points(table, mean, R)
-    step = sqrt(d) * R  # (d, d, cells)
-    values = np.concatenate([mean - step, mean + step])
+    means, R = sums.means(), _cholesky(sums)
+    d, count = len(means), sums.count
+    error, name = _rounding(table, means[:, 0], R)
+    if error > _LARGEST_ERROR:
+        values, weights = _exact_points(means, R, count)
+        error = error**2  # of the weights' own correction
+    else:
+        step = sqrt(d) * R  # (d, d, cells)
+        values = np.concatenate([means[:, 0] - step, means[:, 0] + step])
+        weights = np.broadcast_to(count / (2 * d), (2 * d, len(count)))
+    if error > _LARGEST_ERROR:
+        raise RefusedError(
+            f"The statistics of '{table.layout.name}' must be held by floats to {_LARGEST_ERROR:g} of its spreads. "
+            f"Got {error:.1e} for {name}, which lies far from zero beside its spread. Subtract a constant from it."
+        )
     alone = ~R.any(axis=(0, 1))
-    weights = np.where(alone, 0.0, np.broadcast_to(count / (2 * d), (2 * d, len(count))))
-    weights[0] = np.where(alone, count, weights[0])
+    weights = np.where(alone, 0.0, weights)
+    values[0], weights[0] = np.where(alone, means[:, 0], values[0]), np.where(alone, count, weights[0])
     return values.transpose(0, 2, 1), weights
+
+
+def _exact_points(means: Array, R: Array, count: Array) -> tuple[Array, Array]:
+    """Return points whose weights make up for their rounding: values ``(points, d, cells)``, weights ``(points, cells)``.
+
+    Of the mean, the :math:`\\pm a r_i` and the :math:`\\pm a r_i \\pm a r_j` there are more than the moments to be met:
+    equal weights meet them but for the rounding, and the least change of the weights meets them with it.
+    """
+    d, cells = len(means), len(count)
+    eye = np.eye(d)
+    pairs = [s * eye[i] + t * eye[j] for i in range(d) for j in range(i) for s in (-1, 1) for t in (-1, 1)]
+    design = np.stack([np.zeros(d), *eye, *-eye, *pairs])
+    P = len(design)
+    design *= sqrt(P / (4 * d - 2))
+    values = means[:, 0] + np.einsum("pk,kic->pic", design, R)
+    off = dd.subtract(dd.from_float(values), np.moveaxis(means, 1, 0)[:, None])[0]  # (points, d, cells), exactly
+    upper = np.moveaxis(R, -1, 0)
+    scale = np.sqrt((upper**2).sum(axis=1))
+    safe = np.where(scale > 0, scale, 1.0)
+    white = np.moveaxis(off, -1, 0) / safe[:, None] @ np.linalg.pinv(upper / safe[:, None], rcond=1e-14)
+    i, j = np.triu_indices(d)
+    A = np.concatenate([np.ones((cells, P, 1)), white, white[..., i] * white[..., j]], axis=-1).transpose(0, 2, 1)
+    used = (np.abs(upper) > 0).any(axis=2)
+    target = np.concatenate([np.ones((cells, 1)), np.zeros((cells, d)), (i == j) * used[:, i]], axis=1)
+    missed = target - A.sum(axis=2) / P
+    share = 1 / P + (np.linalg.pinv(A, rcond=1e-12) @ missed[..., None])[..., 0]
+    return values, (share * count[:, None]).T
 
 
 def _cholesky(sums: Sums) -> Array:
@@ -185,31 +222,27 @@ def _cholesky(sums: Sums) -> Array:
     return R
 
 
-def _check_points(table: Table, mean: Array, R: Array) -> None:
-    """Refuse points whose rounding is more than a trifle of the spreads that matter."""
+def _rounding(table: Table, mean: Array, R: Array) -> tuple[float, str]:
+    """Return what rounding of the points costs, relative to the spreads that matter, and of which number."""
     d, count = len(mean), table.sums.count
-    largest = np.abs(mean) + sqrt(d) * np.abs(R).max(axis=0)
-    rounding = _UNIT * largest
+    rounding = _UNIT * (np.abs(mean) + sqrt(d) * np.abs(R).max(axis=0))
     names = [f"'{c.text}'" for c in table.layout.linear for _ in range(prod(table.shapes[c.name]))]
     names += [f"'{table.layout.name}'"] * (d - len(names))
     spread = np.sqrt((R**2).sum(axis=0))
     checks = [(names[k], rounding[k], spread[k]) for k in range(d)]
-    with np.errstate(all="ignore"):
-        slope = np.where(R[-1, -1] > 0, _slopes(R), 0.0)
-    checks.append((f"the residual of {names[-1]}", rounding[-1] + (slope * rounding[:-1]).sum(axis=0), R[-1, -1]))
+    checks.append((f"the residual of {names[-1]}", rounding[-1] + (_slopes(R) * rounding[:-1]).sum(axis=0), R[-1, -1]))
+    found = [(0.0, names[-1])]
     for name, error, own in checks:
         total = float((count * own**2).sum())
-        lost = float((2 * count * error * (own + error) * (own > 4 * error)).sum())
-        if total > 0 and lost > _LARGEST_ERROR * total:
-            raise RefusedError(
-                f"The statistics of '{table.layout.name}' must be held by floats to {_LARGEST_ERROR:g} of its spreads. "
-                f"Got {lost / total:.1e} for {name}, which lies far from zero beside its spread. "
-                "Subtract a constant from it, or condition on the data themselves."
-            )
+        lost = float((2 * count * error * own * (own > 4 * error)).sum())
+        found.append((lost / total if total > 0 else 0.0, name))
+    return max(found)
 
 
 def _slopes(R: Array) -> Array:
     """Return the sizes of the coefficients of the last number on the others, ``(d - 1, cells)``."""
+    if len(R) == 1:
+        return np.zeros((0, R.shape[-1]))
     upper = np.moveaxis(R[:-1, :-1], -1, 0)
     found = np.linalg.pinv(upper, rcond=1e-15) @ np.moveaxis(R[:-1, -1:], -1, 0)
     return np.abs(found[..., 0]).T
