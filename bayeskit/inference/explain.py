@@ -26,6 +26,8 @@ def explain(plan: Plan) -> str:
         lines += _entry(", ".join(names), note, column)
     for sentence in _sentences(plan):
         lines += textwrap.wrap(sentence, _WIDTH)
+    if plan.problem.statistics is not None:
+        lines += ["From statistics:", *("  " + line for line in plan.problem.statistics.lines())]
     return "\n".join(lines)
 
 

@@ -56,16 +56,16 @@ class Known:
     def merged(self, own: Coords, other: Known, others: Coords, labels: Coords) -> Known:
         """Return what both know; refused where they differ."""
         a, b = self.coded(own, labels), other.coded(others, labels)
-        values = {}
-        for name, (mine, dims) in a.items():
-            its = b[name][0]
+        values = {**a, **b}
+        for name in a.keys() & b.keys():
+            (mine, dims), (its, _) = a[name], b[name]
             if not ((mine == its) | np.isnan(mine) | np.isnan(its)).all():
                 raise DataError(
                     f"Statistics must hold the same values of '{name}' to be merged, for priors depend on it. "
                     "Got different ones. Check the data."
                 )
             values[name] = (np.where(np.isnan(mine), its, mine), dims)
-        return Known(self.text, values, self.into, self.fixed)
+        return Known(self.text, values, {**self.into, **other.into}, self.fixed)
 
     def given(self, labels: Coords) -> dict[str, Given]:
         """Return the values as data, labelled."""
@@ -98,6 +98,8 @@ def known_of(binding: Binding, number: int, fixed: frozenset[str]) -> Known:
                     f"which depends on '{name}' over {variable.dims}. Condition on the data themselves."
                 )
             continue
+        if name not in binding.given[number] and name not in local.names and local.number:
+            continue  # an earlier batch has it
         here = binding.localised(name, variable, local)
         if (name in read or name in also or column is None) and here.variables <= binding.env.keys():
             values[name] = (np.asarray(here.evaluate(binding.env))[0].astype(float), variable.dims)

@@ -187,7 +187,7 @@ def statistics_of(binding: Binding, number: int) -> SufficientStatistics:
             "Give the data of every observed variable."
         )
     fixed = frozenset(n for g in binding.given for n in g if n in model.random and not model.random[n].observed)
-    rows = [i for i, g in enumerate(binding.given) if not is_summary(g)]
+    rows = [i for i, g in enumerate(binding.given) if any(n in g for n in names)]
     observed = [o for o in binding.problem.observations if o.name in names]
     place = rows.index(number) * len(names)
     by_name = {o.name: o for o in observed[place : place + len(names)]}
@@ -207,14 +207,49 @@ def read_batch(model: Model, data: Any, more: Mapping[str, Any]) -> GivenData:
     return data.as_given(model)
 
 
-def with_statistics(problem: Problem, binding: Binding) -> Problem:
-    """Return a problem with the factors of the statistics among its batches."""
-    found = [g.statistics for g in binding.given if isinstance(g, GivenData) and g.statistics is not None]
-    if not found:
+def with_statistics(problem: Problem, binding: Binding, before: Problem | None) -> Problem:
+    """Return a problem with the factors of the statistics among its batches.
+
+    ``before`` is the problem without the last batch: its statistics are not merged again.
+    """
+    last = binding.given[-1]
+    whole: SufficientStatistics | None = None if before is None else before.statistics
+    if isinstance(last, GivenData) and last.statistics is not None:
+        whole = last.statistics if whole is None else whole + last.statistics
+    if whole is None:
         return problem
-    whole: SufficientStatistics = sum(found[1:], found[0])
     tables = {n: fitted(t, whole.labels, binding.coords) for n, t in whole.tables.items()}
     return replace(with_tables(problem, binding, tables), statistics=whole)
+
+
+def all_statistics(binding: Binding, whole: SufficientStatistics | None) -> SufficientStatistics:
+    """Return the statistics of all batches; ``whole`` are those of the batches that came as statistics."""
+    observed = {r.name for r in binding.model.random.values() if r.observed}
+    found = [] if whole is None else [whole]
+    found += [
+        statistics_of(binding, i) for i, g in enumerate(binding.given) if not is_summary(g) and observed & g.keys()
+    ]
+    if not found:
+        raise DataError("Statistics must be of observations. Got a posterior without data. Condition on some first.")
+    return sum(found[1:], found[0])
+
+
+def removed(binding: Binding, data: Any, more: Mapping[str, Any]) -> SufficientStatistics:
+    """Return the statistics of data that are to be taken out of bound ones, whose columns they may do without."""
+    given = read_batch(binding.model, data, more)
+    if given.statistics is not None:
+        found: SufficientStatistics = given.statistics
+        return found
+    return statistics_of(binding.extended(given), len(binding.given))
+
+
+def must_have_rows(problem: Problem, what: str) -> None:
+    """Refuse what asks about single rows where statistics stand for some of them."""
+    if problem.statistics is not None:
+        raise RefusedError(
+            f"{what} must be asked of single rows. Got a posterior of sufficient statistics, which do not hold them. "
+            "Condition on the data themselves."
+        )
 
 
 def must_agree(model: Model, text: Mapping[str, str], what: str) -> None:
