@@ -82,6 +82,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.posterior import Posterior as Posterior
     from bayeskit.posterior import bayes_factor as bayes_factor
     from bayeskit.posterior import metropolis as metropolis
+    from bayeskit.statistics.aggregates import Summary as Summary
     from bayeskit.statistics.sufficient import SufficientStatistics as SufficientStatistics
 
 _NAMES_BY_MODULE = {
@@ -97,6 +98,7 @@ _NAMES_BY_MODULE = {
     "bayeskit.inference.options": "Conjugate Enumerate GaussianBlock Metropolis Slice",
     "bayeskit.model": "Model",
     "bayeskit.posterior": "Posterior bayes_factor metropolis",
+    "bayeskit.statistics.aggregates": "Summary",
     "bayeskit.statistics.sufficient": "SufficientStatistics",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

@@ -135,5 +135,7 @@ def _head(name: str, dims: tuple[str, ...]) -> str:
 
 def _arrays(e: Expression) -> list[Array]:
     if isinstance(e, Constant):
-        return [np.asarray(e.value, dtype=float)] if e.value.size > 1 else []
+        value = np.asarray(e.value, dtype=float)
+        said = value.ndim == 0 and float(f"{float(value):.6g}") == float(value)  # in full, in the text
+        return [] if said else [value]
     return [a for child in e.children() for a in _arrays(child)]

@@ -11,10 +11,11 @@ import numpy as np
 
 from bayeskit.errors import DataError, RefusedError
 from bayeskit.model.binding import Binding, read
-from bayeskit.model.labels import Coords
+from bayeskit.model.labels import Coords, together
 from bayeskit.model.model import Model
 from bayeskit.model.problem import Problem
 from bayeskit.model.reading import GivenData, is_summary
+from bayeskit.statistics.aggregates import Summary, sizes_of, table_of_summary
 from bayeskit.statistics.coding import fitted, labelled_dims, united
 from bayeskit.statistics.columns import layout_of
 from bayeskit.statistics.known import Known, known_of, likelihood_text
@@ -172,7 +173,11 @@ class SufficientStatistics:
 
 def summarize(model: Model, data: Any = None, **kwargs: Any) -> SufficientStatistics:
     """Return the sufficient statistics of data; ``Model.summarize`` is this function."""
-    return statistics_of(Binding(model, [read(model, data, kwargs)]), 0)
+    given = read_batch(model, data, kwargs)
+    if given.statistics is not None:
+        found: SufficientStatistics = given.statistics
+        return found
+    return statistics_of(Binding(model, [given]), 0)
 
 
 def statistics_of(binding: Binding, number: int) -> SufficientStatistics:
@@ -199,12 +204,48 @@ def statistics_of(binding: Binding, number: int) -> SufficientStatistics:
 def read_batch(model: Model, data: Any, more: Mapping[str, Any]) -> GivenData:
     """Read data or statistics for a model."""
     if not isinstance(data, SufficientStatistics):
+        whole = {**data, **more} if isinstance(data, Mapping) else more
+        if any(isinstance(v, Summary) for v in whole.values()):
+            return _of_summaries(model, data, more).as_given(model)
         return read(model, data, more)
     if more:
         raise DataError(
             f"Statistics hold all that was observed. Got '{next(iter(more))}' beside them. Summarize it with the data."
         )
     return data.as_given(model)
+
+
+def _of_summaries(model: Model, data: Any, more: Mapping[str, Any]) -> SufficientStatistics:
+    """Return the statistics of data in which aggregates stand for observed variables."""
+    if data is not None and not isinstance(data, Mapping):
+        raise DataError(
+            f"Data that hold a Summary must be a mapping. Got {type(data).__name__} beside it. Give its columns by name."
+        )
+    whole = {**(data or {}), **more}
+    names = [r.name for r in model.random.values() if r.observed]
+    summaries = {n: v for n, v in whole.items() if isinstance(v, Summary)}
+    wrong = [n for n in summaries if n not in names] or [n for n in names if n not in whole]
+    if wrong:
+        what = "A Summary must stand for an observed variable" if wrong[0] in summaries else "Every one must have data"
+        raise DataError(f"{what}: {', '.join(names)}. Got {'one' if wrong[0] in summaries else 'none'} for '{wrong[0]}'.")
+    given = read(model, {n: v for n, v in whole.items() if n not in summaries}, {})
+    fixed = frozenset(n for n in given if n in model.random and n not in names)
+    layouts = {n: layout_of(model, n, fixed) for n in names}
+    given.statistics, given.labels = summaries, Coords()
+    for name, summary in summaries.items():
+        for dim, own in summary.labels().items():
+            given.labels[dim] = own if dim not in given.labels else together(given.labels[dim], own)
+        for dim, size in sizes_of(summary, layouts[name]).items():
+            if dim not in given.labels and dim not in model.coords:
+                given.labels.number(dim, size)
+    binding = Binding(model, [given])
+    rows = {o.name: o for o in binding.problem.observations}
+    tables = {
+        n: table_of_summary(summaries[n], layout, binding) if n in summaries else table_of(binding, 0, rows[n], layout)
+        for n, layout in layouts.items()
+    }
+    labels = binding.batches[0].labels.among(labelled_dims(model, tables.values()))
+    return SufficientStatistics(model, labels, known_of(binding, 0, fixed), tables)
 
 
 def with_statistics(problem: Problem, binding: Binding, before: Problem | None) -> Problem:
