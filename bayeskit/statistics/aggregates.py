@@ -266,7 +266,7 @@ def _sums(first: Sequence[Array], second: Sequence[Array] = ()) -> Sums:
     """Return sums from pairs ``(2, cells)``."""
     cells = first[0].shape[-1]
     totals = [np.stack(s) if len(s) else np.zeros((0, 2, cells)) for s in (first, second)]
-    return Sums(*totals, *(np.abs(t[:, 0]) for t in totals))
+    return Sums(*totals, *(np.where(t[:, 0] == np.rint(t[:, 0]), 0.0, 8 * dd.UNIT * np.abs(t[:, 0])) for t in totals))
 
 
 def _normal(read: _Reader, layout: Layout, found: Array, linear: list[Array], binding: Binding) -> Made:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 Array = np.ndarray
+UNIT = 2.0**-104  # 5e-32: of a result, bounds what an operation loses
 _SPLITTER = 134_217_729.0  # 2**27 + 1
 _CHUNK = 65_536  # rows added up at once: 2**16 numbers of 36 bits have a sum of 52
 _BITS = 36
@@ -76,7 +77,7 @@ def square_root(a: Array) -> Array:
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
 def sum_by(key: Array, size: int, values: Array, other: Array | None = None) -> tuple[Array, Array]:
-    """Return the sums of values, or of their products with others, by key, and how large what was added up is.
+    """Return the sums of values, or of their products with others, by key, and bounds of their errors.
 
     Parameters
     ----------
@@ -91,30 +92,32 @@ def sum_by(key: Array, size: int, values: Array, other: Array | None = None) -> 
     -------
     total : array
         ``(2, size)``.
-    seen : array
-        ``(size,)``: the error of a sum is below :math:`2^{-104}` of it.
+    error : array
+        ``(size,)``: ``UNIT`` of the absolute values that were added up, or a little more; 0 of whole numbers.
     """
-    total, seen = np.zeros((2, size)), np.zeros(size)
+    total, seen, is_exact = np.zeros((2, size)), np.zeros(size), True
     for start in range(0, len(key), _CHUNK):
         here = slice(start, start + _CHUNK)
         own, x, lost = key[here], values[here], None
         if other is not None:
             x, lost = _two_product(x, other[here])
+            lost = lost if lost.any() else None
         largest = np.zeros(size)
         if size == 1:
             largest[0] = np.abs(x).max()
         else:
             np.maximum.at(largest, own, np.abs(x))
-        for part in (*_slices(x, own, largest), *(() if lost is None else (lost,))):
+        is_whole = bool((x == np.rint(x)).all())
+        is_exact = is_exact and is_whole and lost is None
+        parts = [x] if is_whole and largest.max(initial=0.0) < 2**_BITS else _slices(x, own, largest)
+        for part in parts if lost is None else (*parts, lost):
             total = add(total, from_float(np.bincount(own, part, size)))
         seen += np.bincount(own, minlength=size) * largest
-    return total, seen
+    return total, np.where(is_exact & (seen < 2.0**53), 0.0, UNIT * seen)
 
 
 def _slices(x: Array, key: Array, largest: Array) -> list[Array]:
     """Return numbers cut into parts that add up to them; sums of a chunk of each but the last are not rounded."""
-    if largest.max(initial=0.0) < 2**_BITS and bool((x == np.rint(x)).all()):
-        return [x]
     exponent, parts = np.frexp(largest)[1], []
     for number in (1, 2):
         shift = 1.5 * np.ldexp(1.0, exponent - number * _BITS + 52)[key]
@@ -124,7 +127,12 @@ def _slices(x: Array, key: Array, largest: Array) -> list[Array]:
     return [*parts, x]
 
 
-def regroup(key: Array, size: int, pairs: Array) -> Array:
-    """Return the sums of pairs ``(2, cells)`` by key: ``(2, size)``."""
-    high, low = (sum_by(key, size, part)[0] for part in pairs)
-    return add(high, low)
+def regroup(key: Array, size: int, pairs: Array, error: Array) -> tuple[Array, Array]:
+    """Return the sums of pairs ``(sums, 2, cells)`` with errors ``(sums, cells)`` by key, likewise."""
+    count, cells = error.shape
+    every = (np.arange(count)[:, None] * size + key).ravel()
+    (high, first), (low, second) = (sum_by(every, count * size, pairs[:, i].ravel()) for i in (0, 1))
+    total = add(high, low)
+    lost = first + second + np.bincount(every, error.ravel(), count * size)
+    lost += np.where(low[0] == 0, 0.0, UNIT * np.abs(total[0]))
+    return total.reshape(2, count, size).swapaxes(0, 1), lost.reshape(count, size)

@@ -153,7 +153,7 @@ def _points(sums: Sums, how: Kind) -> tuple[Array, Array]:
 def _joint_points(table: Table) -> tuple[Array, Array]:
     """Return values ``(points, cells, d)`` and weights ``(points, cells)``."""
     sums = table.sums
-    means, R = sums.means(), _cholesky(sums)
+    means, (R, _) = sums.means(), cholesky(sums)
     d, count = len(means), sums.count
     error, name = _rounding(table, means[:, 0], R)
     if error > _LARGEST_ERROR:
@@ -201,25 +201,28 @@ def _exact_points(means: Array, R: Array, count: Array) -> tuple[Array, Array]:
     return values, (share * count[:, None]).T
 
 
-def _cholesky(sums: Sums) -> Array:
-    """Return rows of the upper factor of the covariance of every cell, ``(d, d, cells)``; a zero pivot has a zero row."""
+def cholesky(sums: Sums) -> tuple[Array, Array]:
+    """Return rows of the upper factor of the covariance of every cell, ``(d, d, cells)``, and its pivots, ``(d, cells)``.
+
+    What is left of a variance may be rounding; the row of such a pivot is zero.
+    """
     d = len(sums.first) - 1
     C: dict[tuple[int, int], Array] = {}
     for pair, products in zip(sums.pairs(), sums.centred(), strict=True):
         C[pair] = dd.divide(products, sums.first[0])
-    R = np.zeros((d, d, sums.cells))
+    R, pivots = np.zeros((d, d, sums.cells)), np.zeros((d, sums.cells))
     spread = [np.maximum(C[i, i][0], 0.0) for i in range(d)]
     for k in range(d):
-        pivot = np.where(C[k, k][0] > 2.0**-86 * spread[k], C[k, k][0], 0.0)  # what is left may be rounding
-        inside = np.where(pivot > 0, C[k, k], dd.from_float(np.ones_like(pivot)))
-        root = dd.square_root(inside)
-        row = {j: np.where(pivot > 0, dd.divide(C[k, j], root), 0.0) for j in range(k, d)}
+        pivots[k] = C[k, k][0]
+        is_positive = pivots[k] > 2.0**-86 * spread[k]
+        root = dd.square_root(np.where(is_positive, C[k, k], dd.from_float(np.ones(sums.cells))))
+        row = {j: np.where(is_positive, dd.divide(C[k, j], root), 0.0) for j in range(k, d)}
         for i in range(k, d):
             R[k, i] = row[i][0]
             for j in range(i, d):
                 if i > k:
                     C[i, j] = dd.subtract(C[i, j], dd.multiply(row[i], row[j]))
-    return R
+    return R, pivots
 
 
 def _rounding(table: Table, mean: Array, R: Array) -> tuple[float, str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 _KIND = "sufficient statistics"
-_SUMS = ("first", "second", "first_seen", "second_seen")
+_SUMS = ("first", "second", "first_error", "second_error")
 
 
 def save(statistics: SufficientStatistics, path: str | Path) -> None:

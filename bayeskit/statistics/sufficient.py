@@ -45,11 +45,12 @@ class SufficientStatistics:
 
     Notes
     -----
-    Sums are held with twice the digits of a float, to :math:`\epsilon = 2^{-90} = 8 \times 10^{-28}` of the absolute
-    values M that were ever added up in them. What is left of a sum of squares S after rows are taken out is thus
-    uncertain by :math:`\epsilon M / S`, and the difference is refused where that is more than :math:`10^{-10}`: a row
-    can be taken out of n others unless it lies more than about :math:`3 \times 10^8 \sqrt n` of their standard
-    deviations away. Whether the rows taken out are those that were put in cannot always be seen.
+    Sums are held with twice the digits of a float and carry a bound of their error: :math:`\epsilon = 2^{-104} = 5
+    \times 10^{-32}` of all that was ever added up in them, M, for every operation; none for whole numbers. What is left
+    of a sum of squares S after rows are taken out is thus uncertain by :math:`\epsilon M / S`, and the difference is
+    refused where that is more than :math:`10^{-10}`: a row can be taken out of n others unless it lies more than about
+    :math:`10^{10} \sqrt n` of their standard deviations away. Whether the rows taken out are those that were put in
+    cannot always be seen.
 
     The weights of power priors are those of Ibrahim and Chen (2000), Power prior distributions for regression models,
     Statistical Science 15, 46-60, eq. 1. The evidence after a discount is that of the likelihood to the power of w.

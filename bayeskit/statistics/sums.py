@@ -1,8 +1,7 @@
 r"""Sums over the rows of every cell: of numbers and of their products, with twice the digits of a float.
 
-Each sum is held to a few units of :math:`2^{-104}` of what was ever added up in it, and how much that was is kept beside
-it: so sums can be merged in any order, weighed, and taken out again, and what that costs is known. ``BOUND`` leaves room
-for thousands of such operations.
+Beside each sum stands a bound of its error, which grows by :math:`2^{-104}` of what is added up: so sums can be merged
+in any order, weighed, and taken out again, and what that costs is known.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from bayeskit.statistics import double_double as dd
 from bayeskit.statistics.moments import Moments
 
 Array = np.ndarray
-BOUND = 2.0**-90  # 8e-28: the error of a sum is below it times what was added up
+_NAMES = ("first", "second", "first_error", "second_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +29,14 @@ class Sums:
         ``(1 + numbers, 2, cells)``: how many rows there are, then the sums of the numbers, as pairs high and low.
     second : array
         ``(pairs, 2, cells)``: the sums of their products, pair by pair 00, 01, ..., 11, ...; none where not needed.
-    first_seen, second_seen : array
-        ``(1 + numbers, cells)`` and ``(pairs, cells)``: the sums of the absolute values of all that was ever added up,
-        or somewhat more.
+    first_error, second_error : array
+        ``(1 + numbers, cells)`` and ``(pairs, cells)``: bounds of the errors of both.
     """
 
     first: Array
     second: Array
-    first_seen: Array
-    second_seen: Array
+    first_error: Array
+    second_error: Array
 
     @classmethod
     def of_rows(cls, key: Array, size: int, numbers: Sequence[Array], *, squared: bool) -> Sums:
@@ -47,8 +45,8 @@ class Sums:
         pairs = combinations_with_replacement(numbers, 2) if squared else ()
         second = [dd.sum_by(key, size, a, b) for a, b in pairs]
         totals = (_stacked([total for total, _ in sums], (2, size)) for sums in (first, second))
-        seen = (_stacked([seen for _, seen in sums], (size,)) for sums in (first, second))
-        return cls(*totals, *seen)
+        errors = (_stacked([error for _, error in sums], (size,)) for sums in (first, second))
+        return cls(*totals, *errors)
 
     @property
     def cells(self) -> int:
@@ -67,20 +65,23 @@ class Sums:
 
     def among(self, cells: Array) -> Sums:
         """Return the sums of some cells."""
-        return Sums(*(a[..., cells] for a in (self.first, self.second, self.first_seen, self.second_seen)))
+        return Sums(*(getattr(self, n)[..., cells] for n in _NAMES))
 
     def scaled(self, w: float) -> Sums:
         """Return the sums of rows that count ``w`` times each."""
-        first, second = (dd.multiply(np.moveaxis(a, 1, 0), dd.from_float(w)) for a in (self.first, self.second))
-        size = abs(w)
-        return Sums(np.moveaxis(first, 0, 1), np.moveaxis(second, 0, 1), self.first_seen * size, self.second_seen * size)
+        lost = 0.0 if abs(np.frexp(w)[0]) == 0.5 else dd.UNIT  # nothing, of powers of two
+        totals, errors = [], []
+        for sums, error in ((self.first, self.first_error), (self.second, self.second_error)):
+            total = dd.multiply(np.moveaxis(sums, 1, 0), dd.from_float(w))
+            totals.append(np.moveaxis(total, 0, 1))
+            errors.append(abs(w) * error + lost * np.abs(total[0]))
+        return Sums(*totals, *errors)
 
     def regrouped(self, key: Array, size: int) -> Sums:
         """Return the sums of cells taken together: ``key`` says for each of them where to."""
-        totals = (_stacked([dd.regroup(key, size, a) for a in s], (2, size)) for s in (self.first, self.second))
-        every = (self.first_seen, self.second_seen)
-        seen = (_stacked([np.bincount(key, a, size) for a in s], (size,)) for s in every)
-        return Sums(*totals, *seen)
+        first, first_error = dd.regroup(key, size, self.first, self.first_error)
+        second, second_error = dd.regroup(key, size, self.second, self.second_error)
+        return Sums(first, second, first_error, second_error)
 
     # ---- about the means ----------------------------------------------------------------------------------------
     def means(self) -> Array:
@@ -109,8 +110,7 @@ class Sums:
 
 def joined(parts: Sequence[Sums]) -> Sums:
     """Return the cells of all parts, one after another."""
-    names = ("first", "second", "first_seen", "second_seen")
-    return Sums(*(np.concatenate([getattr(p, n) for p in parts], axis=-1) for n in names))
+    return Sums(*(np.concatenate([getattr(p, n) for p in parts], axis=-1) for n in _NAMES))
 
 
 def _stacked(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array:
