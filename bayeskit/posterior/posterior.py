@@ -278,8 +278,9 @@ class Posterior:
     def update(self, data: Any = None, **kwargs: Any) -> Posterior:
         """Return the posterior after further observations: the same as conditioning on all the data.
 
-        The data may be `SufficientStatistics`. Dims that latents bear match by label, and new labels make new entries of the latent; dims of data alone are
-        appended. Columns that only bear dims of latents need not be given again.
+        Dims that latents bear match by label, and new labels make new entries of the latent; dims of data alone are
+        appended. Columns that only bear dims of latents need not be given again. The data may be
+        `SufficientStatistics` too.
         """
         given = read_batch(self.model, data, kwargs)
         if not is_summary(given) and not any(r.observed and r.name in given for r in self.model.random.values()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NoReturn
 
@@ -27,8 +27,8 @@ class Summary:
     """What is known of rows whose values are not: how many there are, and their mean, sum, squares or counts.
 
     Given as data in the place of an observed variable, it stands for as many rows as it counts. Arrays hold one summary
-    for each label: along the dims that latents bear and the dims that index columns point into, in this order and in the
-    order of the labels, or as DataArrays with labels.
+    for each label: along the dims that latents bear and the dims that index columns point into, in this order and in
+    the order of the labels, or as DataArrays with labels.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class Summary:
     counts : array, optional
         How often each category occurs, the categories last: of a Categorical or Multinomial.
     exposure : float or array, optional
-        The sum of the exposures of Poisson counts, or of the trials of binomial ones; by default n times the exposure of
-        a row, where that is the same for all rows of a label.
+        The sum of the exposures of Poisson counts, or of the trials of binomial ones; by default n times the exposure
+        of a row, where that is the same for all rows of a label.
 
     Notes
     -----
@@ -82,7 +82,9 @@ class Summary:
         for group in (("mean", "sum"), _SQUARES):
             twice = [name for name in group if name in self.given]
             if len(twice) > 1:
-                raise DataError(f"A Summary must have one of {', '.join(group)}. Got {' and '.join(twice)}. Leave one out.")
+                raise DataError(
+                    f"A Summary must have one of {', '.join(group)}. Got {' and '.join(twice)}. Leave one out."
+                )
 
     def __repr__(self) -> str:
         return f"Summary({', '.join(f'{n}={v!r}' for n, v in self.given.items())})"
@@ -236,9 +238,7 @@ def _at_levels(e: Expression, read: _Reader, binding: Binding) -> Array:
     """Return a known part of a parameter at all levels, ``(levels, ...)``."""
     layout, local = read.layout, binding.batches[0]
     codes = {c.expression.name: c for c in layout.keys if isinstance(c.expression, Variable) and c.into is not None}
-    numbers = {
-        f"#{n}": np.arange(read.labels.size(str(c.into)))[np.newaxis] for n, c in codes.items()
-    }
+    numbers = {f"#{n}": np.arange(read.labels.size(str(c.into)))[np.newaxis] for n, c in codes.items()}
     stand: dict[str, Expression] = {
         n: Variable(f"#{n}", (str(c.into),), integer=True, into=c.into) for n, c in codes.items()
     }
@@ -353,7 +353,9 @@ def _counts(read: _Reader, layout: Layout) -> Array:
 def _added_up(read: _Reader, layout: Layout, found: Array, linear: list[Array], binding: Binding) -> Made:
     how = layout.how
     if not isinstance(how, Exposed) or layout.exposure is None:
-        read.refuse(f"its parameter {'n' if layout.statement.distribution.family != 'Poisson' else 'mu'} is no known number")
+        read.refuse(
+            f"its parameter {'n' if layout.statement.distribution.family != 'Poisson' else 'mu'} is no known number"
+        )
     if layout.statement.event:
         y = list(_counts(read, layout).T)
         n = read.count() if "n" in read.summary.given else np.ones(len(found))

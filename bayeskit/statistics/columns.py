@@ -108,7 +108,7 @@ class Layout:
             is_counted = self.statement.distribution.discrete and not self.by_row
             return "counts" if is_counted else "rows, merged where equal (there are no sufficient statistics)"
         if isinstance(self.how, Exposed):
-            return f"sums of counts and of {self.how.parameter}"
+            return f"sums of counts and {'trials' if self.how.parameter == 'n' else 'exposures'}"
         if not self.squared:
             return "sums"
         products = "products" if self.linear or self.statement.event else "squares"
@@ -227,7 +227,9 @@ def _uses_codes(e: Expression) -> bool:
     return any(map(_uses_codes, [e.table] if isinstance(e, Index) else e.children()))
 
 
-def _linear(statement: RandomVariable, parameters: Sequence[Expression], columns: Sequence[Column]) -> tuple[Column, ...]:
+def _linear(
+    statement: RandomVariable, parameters: Sequence[Expression], columns: Sequence[Column]
+) -> tuple[Column, ...]:
     """Return columns in which the mean is linear, all of them together, and on which nothing else depends."""
     place = [p.name for p in statement.distribution.parameters].index("mu")
     mean, others = parameters[place], [e for i, e in enumerate(parameters) if i != place]

@@ -129,7 +129,7 @@ def _slices(x: Array, key: Array, largest: Array) -> list[Array]:
 
 def regroup(key: Array, size: int, pairs: Array, error: Array) -> tuple[Array, Array]:
     """Return the sums of pairs ``(sums, 2, cells)`` with errors ``(sums, cells)`` by key, likewise."""
-    count, cells = error.shape
+    count = len(error)
     every = (np.arange(count)[:, None] * size + key).ravel()
     (high, first), (low, second) = (sum_by(every, count * size, pairs[:, i].ravel()) for i in (0, 1))
     total = add(high, low)

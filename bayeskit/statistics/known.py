@@ -14,7 +14,7 @@ from bayeskit.model.binding import Binding
 from bayeskit.model.dims import latent_dims
 from bayeskit.model.labels import Coords, Factorized, encode
 from bayeskit.model.model import Model
-from bayeskit.model.reading import Given, GivenData
+from bayeskit.model.reading import Given
 from bayeskit.model.statements import IndexColumn
 
 Array = np.ndarray

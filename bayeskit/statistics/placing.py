@@ -108,7 +108,7 @@ def _grid(layout: Layout, rows: Rows, binding: Binding) -> _Laid | None:
 
 
 def _places(layout: Layout, rows: Rows, group: Array) -> tuple[Array, int]:
-    """Return where in its group each row lies, the same place for rows whose columns are equal, and how many there are."""
+    """Return where in its group each row lies, the same for rows of equal columns, and how many places there are."""
     count = len(group)
     own = [c.reshape(count, -1) for n, c in rows.columns.items() if n not in layout.plates]
     kind = distinct(np.concatenate(own, axis=1))[1] if own else np.zeros(count, dtype=np.int64)

@@ -175,10 +175,11 @@ def _joint_points(table: Table) -> tuple[Array, Array]:
 
 
 def _exact_points(means: Array, R: Array, count: Array) -> tuple[Array, Array]:
-    """Return points whose weights make up for their rounding: values ``(points, d, cells)``, weights ``(points, cells)``.
+    """Return points whose weights make up for their rounding.
 
-    Of the mean, the :math:`\\pm a r_i` and the :math:`\\pm a r_i \\pm a r_j` there are more than the moments to be met:
-    equal weights meet them but for the rounding, and the least change of the weights meets them with it.
+    The mean, all ``mean +- a r_i`` and all ``mean +- a r_i +- a r_j`` are more points than there are moments to be met:
+    equal weights meet them but for the rounding, and the least change of the weights meets them with it. Values are
+    ``(points, d, cells)``, weights ``(points, cells)``.
     """
     d, cells = len(means), len(count)
     eye = np.eye(d)
@@ -202,7 +203,7 @@ def _exact_points(means: Array, R: Array, count: Array) -> tuple[Array, Array]:
 
 
 def cholesky(sums: Sums) -> tuple[Array, Array]:
-    """Return rows of the upper factor of the covariance of every cell, ``(d, d, cells)``, and its pivots, ``(d, cells)``.
+    """Return the upper factor of the covariance of every cell, ``(d, d, cells)``, and its pivots, ``(d, cells)``.
 
     What is left of a variance may be rounding; the row of such a pivot is zero.
     """

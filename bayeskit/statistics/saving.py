@@ -55,7 +55,9 @@ def load(path: str | Path, model: Model) -> SufficientStatistics:
 
     header, arrays = read(path)
     if header.get("kind") != _KIND:
-        raise DataError(f"The file '{path}' must hold sufficient statistics. Got {header.get('kind', 'another kind')!r}.")
+        raise DataError(
+            f"The file '{path}' must hold sufficient statistics. Got {header.get('kind', 'another kind')!r}."
+        )
     must_agree(model, header["text"], f"The statistics in '{path}'")
     labels = Coords()
     for dim, said in header["labels"].items():

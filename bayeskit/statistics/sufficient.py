@@ -1,4 +1,4 @@
-"""SufficientStatistics: what some rows of data come down to for a model. They merge, take out, discount, and are saved."""
+"""SufficientStatistics: what rows of data come down to for a model. They merge, take out, discount, and are saved."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Array = np.ndarray
 class SufficientStatistics:
     r"""What the observed rows of some data come down to for a model: made by ``Model.summarize``, never changed.
 
-    Rows that are equal but for what the likelihood sums up are one cell, which keeps their number and sums: of the values
-    (counts, means and products of a normal, also with the columns in which its mean is linear; successes and trials;
-    counts and exposures ...). Where a likelihood has no sufficient statistics the rows themselves are kept, equal ones
-    once. Conditioning on statistics gives the posterior of the rows.
+    Rows that are equal but for what the likelihood sums up are one cell, which keeps their number and sums: means and
+    products of a normal, also with the columns in which its mean is linear; successes and trials; counts and exposures
+    ... Where a likelihood has no sufficient statistics the rows themselves are kept, equal ones once. Conditioning on
+    statistics gives the posterior of the rows.
 
-    ``a + b`` merges, in whatever order, matching labels; ``a - b`` takes rows back out; ``w * a`` counts every row ``w``
-    times: the likelihood to the power of w (power priors, forgetting).
+    ``a + b`` merges, in whatever order, matching labels; ``a - b`` takes rows back out; ``w * a`` counts every row
+    ``w`` times: the likelihood to the power of w (power priors, forgetting).
 
     Raises
     ------
@@ -102,7 +102,9 @@ class SufficientStatistics:
             return NotImplemented
         a, b, labels = self._together(other)
         tables = {n: merged([t, b[n]]) for n, t in a.items()}
-        return SufficientStatistics(self.model, labels, self.known.merged(self.labels, other.known, other.labels, labels), tables)
+        return SufficientStatistics(
+            self.model, labels, self.known.merged(self.labels, other.known, other.labels, labels), tables
+        )
 
     def __radd__(self, other: object) -> SufficientStatistics:
         return self if other == 0 else NotImplemented  # so that sum() works
@@ -112,7 +114,9 @@ class SufficientStatistics:
             return NotImplemented
         a, b, labels = self._together(other)
         tables = {n: difference(t, b[n]) for n, t in a.items()}
-        return SufficientStatistics(self.model, labels, self.known.merged(self.labels, other.known, other.labels, labels), tables)
+        return SufficientStatistics(
+            self.model, labels, self.known.merged(self.labels, other.known, other.labels, labels), tables
+        )
 
     def __mul__(self, w: float) -> SufficientStatistics:
         if isinstance(w, SufficientStatistics):
@@ -220,7 +224,7 @@ def _of_summaries(model: Model, data: Any, more: Mapping[str, Any]) -> Sufficien
     """Return the statistics of data in which aggregates stand for observed variables."""
     if data is not None and not isinstance(data, Mapping):
         raise DataError(
-            f"Data that hold a Summary must be a mapping. Got {type(data).__name__} beside it. Give its columns by name."
+            f"Data that hold a Summary must be a mapping. Got {type(data).__name__} beside it. Give columns by name."
         )
     whole = {**(data or {}), **more}
     names = [r.name for r in model.random.values() if r.observed]
@@ -228,7 +232,9 @@ def _of_summaries(model: Model, data: Any, more: Mapping[str, Any]) -> Sufficien
     wrong = [n for n in summaries if n not in names] or [n for n in names if n not in whole]
     if wrong:
         what = "A Summary must stand for an observed variable" if wrong[0] in summaries else "Every one must have data"
-        raise DataError(f"{what}: {', '.join(names)}. Got {'one' if wrong[0] in summaries else 'none'} for '{wrong[0]}'.")
+        raise DataError(
+            f"{what}: {', '.join(names)}. Got {'one' if wrong[0] in summaries else 'none'} for '{wrong[0]}'."
+        )
     given = read(model, {n: v for n, v in whole.items() if n not in summaries}, {})
     fixed = frozenset(n for n in given if n in model.random and n not in names)
     layouts = {n: layout_of(model, n, fixed) for n in names}

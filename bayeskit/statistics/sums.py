@@ -86,7 +86,9 @@ class Sums:
     # ---- about the means ----------------------------------------------------------------------------------------
     def means(self) -> Array:
         """Return the means as pairs, ``(numbers, 2, cells)``."""
-        return np.stack([dd.divide(s, self.first[0]) for s in self.first[1:]]) if len(self.first) > 1 else self.first[1:]
+        return (
+            np.stack([dd.divide(s, self.first[0]) for s in self.first[1:]]) if len(self.first) > 1 else self.first[1:]
+        )
 
     def centred(self) -> Array:
         """Return sums of products about the means as pairs, ``(pairs, 2, cells)``."""

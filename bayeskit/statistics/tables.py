@@ -1,4 +1,4 @@
-"""The statistics of one observed variable: a table of cells, in each of which the rows are equal but for what is summed.
+"""The statistics of one observed variable: a table of cells, whose rows are equal but for what is summed.
 
 The keys of a cell are the labels of its plates (as codes), the columns in which its rows are equal and, where values
 are counted, the value. Tables of the same layout are merged by their keys.

@@ -1,9 +1,9 @@
 """Models and data whose statistics must say what the rows say: those of the reduction, and more."""
 
 import numpy as np
-from tests.statistics.test_reduction import CASES as REDUCED
 
 import bayeskit as bk
+from tests.statistics.test_reduction import CASES as REDUCED
 
 N = 60
 CASES = {n: make for n, (make, _) in REDUCED.items() if "missing" not in n and n != "normal_plates"}
@@ -48,7 +48,7 @@ def regression(rng):
     v = m.latent("v", bk.InverseGamma(3, 2))
     a, b, c = (m.latent(n, bk.Normal(0, 10), dims=d) for n, d in (("a", ()), ("b", "k"), ("c", ())))
     m.observed("y", bk.Normal(a + X @ b + c * z**2, var=v), dims="obs")
-    X_, z_ = rng.normal(size=(N, 3)) + [5.0, 0.0, 100.0], rng.normal(size=N)
+    X_, z_ = rng.normal([5.0, 0.0, 100.0], 1.0, (N, 3)), rng.normal(size=N)
     return m, {"X": X_, "z": z_, "y": X_ @ [1.0, -2.0, 0.5] + z_**2 + rng.normal(size=N)}
 
 
@@ -57,7 +57,9 @@ def regression_in_groups(rng):
     m = bk.Model()
     county, x = m.index("county", dims="obs"), m.data("x", dims="obs")
     a = m.latent("a", bk.Normal(m.latent("mu", bk.Normal(0, 10)), m.latent("s_a", bk.HalfNormal(5))), dims="county")
-    m.observed("y", bk.Normal(a[county] + m.latent("b", bk.Normal(0, 10)) * x, m.latent("s", bk.HalfNormal(5))), dims="obs")
+    m.observed(
+        "y", bk.Normal(a[county] + m.latent("b", bk.Normal(0, 10)) * x, m.latent("s", bk.HalfNormal(5))), dims="obs"
+    )
     return m, {"county": rng.choice(list("abcdefg"), N), "x": rng.normal(size=N), "y": 3 + rng.normal(size=N)}
 
 

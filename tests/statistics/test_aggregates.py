@@ -183,9 +183,9 @@ def test_a_likelihood_that_needs_its_rows():
 
 
 def test_a_summary_of_what_is_not_observed():
-    with pytest.raises(DataError, match="must stand for an observed variable: y. Got one for 'mu'"):
+    with pytest.raises(DataError, match=r"must stand for an observed variable: y. Got one for 'mu'"):
         normal().condition({"y": [1.0], "mu": bk.Summary(n=1, mean=1.0, sd=0.0)})
-    with pytest.raises(DataError, match="one of mean, sum. Got mean and sum"):
+    with pytest.raises(DataError, match=r"one of mean, sum. Got mean and sum"):
         bk.Summary(n=1, mean=1.0, sum=1.0)
-    with pytest.raises(DataError, match="one of sd, var, sum_sq. Got sd and var"):
+    with pytest.raises(DataError, match=r"one of sd, var, sum_sq. Got sd and var"):
         bk.Summary(n=1, sd=1.0, var=1.0)

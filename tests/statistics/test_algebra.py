@@ -17,7 +17,7 @@ from tests.statistics.summary_cases import CASES, made, states
 N = 60
 
 
-def regression(prior=bk.Normal(0, 10)):
+def regression():
     m = bk.Model()
     g, x, v = m.index("g", dims="obs"), m.data("x", dims="obs"), m.latent("v", bk.InverseGamma(3, 2))
     a = m.latent("a", bk.Normal(0, var=100 * v), dims="g")
@@ -189,7 +189,6 @@ def test_weights_that_are_none(w):
 
 
 def test_a_weight_of_zero_leaves_the_prior():
-    m, _ = MODELS["counts"]
     found = WHOLE["counts"].discount(0)
     np.testing.assert_allclose(found["p"].mean(), 0.4, rtol=1e-13)
     assert found.log_evidence() == 0.0
@@ -272,7 +271,7 @@ def test_counts_that_were_never_there_are_refused():
 
 def test_a_precision_that_would_not_be_positive_is_refused():
     m, x = regression(), np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-    whole = m.condition({"g": ["a"] * 5, "x": x, "y": x + [0.1, -0.1, 0.1, -0.1, 0.0]})
+    whole = m.condition({"g": ["a"] * 5, "x": x, "y": x + np.array([0.1, -0.1, 0.1, -0.1, 0.0])})
     with pytest.raises(RefusedError, match="a precision would not be positive"):
         whole.remove({"g": ["a"], "x": [2.0], "y": [3.5]})
 

@@ -88,12 +88,14 @@ def test_the_priors_may_be_others(tmp_path):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     storage.write(tmp_path / "file.json", {"kind": "posterior"}, {})
-    with pytest.raises(DataError, match="must hold sufficient statistics. Got 'posterior'"):
+    with pytest.raises(DataError, match=r"must hold sufficient statistics. Got 'posterior'"):
         bk.SufficientStatistics.load(tmp_path / "file.json", shop())
 
 
 @pytest.mark.parametrize(
-    "labels", [["2024-01-01", "2024-01-02T10:00"], ["Zürich", "Bern"], [3, 1], [1.5, 0.5]], ids=["dates", "text", "whole", "floats"]
+    "labels",
+    [["2024-01-01", "2024-01-02T10:00"], ["Zürich", "Bern"], [3, 1], [1.5, 0.5]],
+    ids=["dates", "text", "whole", "floats"],
 )
 def test_labels_of_every_kind_come_back(tmp_path, labels):
     import xarray as xr
