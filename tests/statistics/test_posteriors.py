@@ -143,6 +143,11 @@ def test_explain_and_print_say_how_many_rows_and_cells():
     line = "y[obs] ~ Normal(a[county] + b * x, s_y)  500 rows in 8 cells; means and sums of products with x"
     assert repr(statistics) == "SufficientStatistics\n  " + line
     assert m.condition(statistics).explain().endswith("From statistics:\n  " + line)
+    m = bk.Model()
+    m.observed("y", bk.Bernoulli(m.latent("p", bk.Beta(1, 1))), dims="obs")
+    many = {"y": np.arange(2500) % 2}
+    assert m.condition(many).explain().endswith("\n2,500 rows of 'y' came down to 2 cells.")
+    assert "came down" not in m.condition({"y": [0, 1, 1]}).explain()
     m, data = made("heavy_tails")
     assert "rows, merged where equal (there are no sufficient statistics)" in repr(m.summarize(data))
     assert m.condition(data).discount(0).explain()
