@@ -84,6 +84,8 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.posterior import metropolis as metropolis
     from bayeskit.posterior.saving import load as load
     from bayeskit.posterior.saving import load_draws as load_draws
+    from bayeskit.statistics.aggregates import Summary as Summary
+    from bayeskit.statistics.sufficient import SufficientStatistics as SufficientStatistics
 
 _NAMES_BY_MODULE = {
     "bayeskit.decision": "Decision bayes_estimate decide",
@@ -99,6 +101,8 @@ _NAMES_BY_MODULE = {
     "bayeskit.model": "Model",
     "bayeskit.posterior": "Posterior bayes_factor metropolis",
     "bayeskit.posterior.saving": "load load_draws",
+    "bayeskit.statistics.aggregates": "Summary",
+    "bayeskit.statistics.sufficient": "SufficientStatistics",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 _SUBMODULES = ("errors", "testing")

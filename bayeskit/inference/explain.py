@@ -10,6 +10,7 @@ from bayeskit.inference.plan import Plan
 from bayeskit.inference.steps import MetropolisStep
 
 _WIDTH = 118
+_MANY = 1000  # rows, from which it is worth a line that they came down to fewer
 _MIXING = re.compile(r"'(\w+?)_\d+" + SUFFIX + "'")
 
 
@@ -26,6 +27,11 @@ def explain(plan: Plan) -> str:
         lines += _entry(", ".join(names), note, column)
     for sentence in _sentences(plan):
         lines += textwrap.wrap(sentence, _WIDTH)
+    for name, (rows, cells) in plan.problem.reduced.items():
+        if rows >= _MANY:
+            lines.append(f"{rows:,} rows of '{name}' came down to {cells:,} cell{'s' if cells > 1 else ''}.")
+    if plan.problem.statistics is not None:
+        lines += ["From statistics:", *("  " + line for line in plan.problem.statistics.lines())]
     return "\n".join(lines)
 
 

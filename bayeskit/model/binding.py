@@ -18,7 +18,7 @@ from bayeskit.model.dims import latent_dims, resolve_labels
 from bayeskit.model.labels import Coords, together
 from bayeskit.model.missing import Cells, open_cells, split_missing
 from bayeskit.model.problem import Factor, Latent, Observation, Problem
-from bayeskit.model.reading import Given, GivenData, read_data
+from bayeskit.model.reading import Given, GivenData, is_summary, read_data
 from bayeskit.model.statements import DataColumn, IndexColumn, RandomVariable
 from bayeskit.model.values import checked_column, checked_values
 
@@ -148,6 +148,8 @@ class Binding:
             self._place_column(local, given, column)
 
     def _check_all_or_none(self, local: Batch, given: Mapping[str, Given]) -> None:
+        if is_summary(given):
+            return
         random = self.model.random.values()
         absent = [r.name for r in random if r.observed and r.name not in given]
         present = [r.name for r in random if r.observed and r.name in given]
@@ -169,7 +171,7 @@ class Binding:
         if name not in given:
             if local.number and self._holds_again(local, variable):
                 local.localise(variable)
-            elif self._is_needed(name, given):
+            elif self._is_needed(name, given) and not is_summary(given):
                 raise DataError(
                     f"The data '{name}' must be given. Got {', '.join(repr(n) for n in sorted(given)) or 'nothing'}. "
                     f"Add '{name}' to the data, with {f'dims {variable.dims}' if variable.dims else 'one number'}."
@@ -217,7 +219,7 @@ class Binding:
             if statement.name in given:
                 self._place_observation(local, statement, given[statement.name])
             elif statement.observed:
-                if self.draw_observed:
+                if self.draw_observed and not is_summary(given):
                     self._place_unobserved(local, statement)
                 continue
             elif local.number == 0:
@@ -234,7 +236,7 @@ class Binding:
                 )
         parameters = []
         for written in statement.parameters:
-            parameters.append(self._align(statement.name, written, local).substitute(local.names))
+            parameters.append(self.localised(statement.name, written, local))
             unknown = sorted(parameters[-1].variables - self.env.keys() - self.latents.keys())
             if unknown:
                 raise DataError(
@@ -245,6 +247,10 @@ class Binding:
             statement.name, statement.distribution, value, tuple(parameters), statement.layouts, statement.plates,
             statement.event, local.sizes,
         )  # fmt: skip
+
+    def localised(self, name: str, written: Expression, local: Batch) -> Expression:
+        """Return an expression of a statement as a function of what its names and arrays stand for in a batch."""
+        return self._align(name, written, local).substitute(local.names)
 
     def _align(self, name: str, written: Expression, local: Batch) -> Expression:
         return align_constants(name, written, local.labels, self.batches[0].labels.among(self.shared))
@@ -318,7 +324,7 @@ class Binding:
         stated += [(t.name, t.expression, terms) for t in self.model.terms.values()]
         for name, written, found in stated:
             check_indices(name, written, self.env, self.whole)
-            aligned = self._align(name, written, self.whole).substitute(self.whole.names)
+            aligned = self.localised(name, written, self.whole)
             if aligned.variables <= self.env.keys() | self.latents.keys():
                 found[name] = aligned
         return derived, terms
@@ -330,7 +336,7 @@ class Binding:
             written = self.model.derivations[name].expression
             if set(written.dims) <= self.shared:
                 continue
-            each = [self._align(name, written, local).substitute(local.names) for local in batches]
+            each = [self.localised(name, written, local) for local in batches]
             known = self.env.keys() | self.latents.keys()
             later[name] = tuple(e for e in each if e.variables <= known)
         return later

@@ -10,7 +10,7 @@ import numpy as np
 from bayeskit.errors import DataError
 from bayeskit.model.constants import joined_sizes, written_arrays
 from bayeskit.model.labels import Coords, few, found_labels, keys, must_be_unique, together
-from bayeskit.model.reading import Given
+from bayeskit.model.reading import Given, GivenData
 from bayeskit.model.statements import IndexColumn
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def resolve_labels(model: Model, given: Mapping[str, Given], known: Coords | Non
             if known is None or dim not in known:
                 _take_labels(labels, dim, own, name)
     _labels_in_columns(model, given, labels, known)
+    if isinstance(given, GivenData) and given.labels is not None:
+        _labels_of_statistics(given.labels, labels, known)
     if known is not None:
         for dim in labels:
             if dim in known and set(keys(labels[dim])) == set(keys(known[dim])):
@@ -99,6 +101,18 @@ def _labels_in_columns(model: Model, given: Mapping[str, Given], labels: Coords,
             labels[dim] = found
         elif dim not in model.coords:
             labels[dim] = together(labels[dim], found)
+
+
+def _labels_of_statistics(own: Coords, labels: Coords, known: Coords | None) -> None:
+    """Take the labels of sufficient statistics, beside those of earlier batches."""
+    for dim in own:
+        held = labels if dim in labels else Coords() if known is None else known
+        if own.is_numbered(dim) and (dim not in held or held.is_numbered(dim)):
+            labels.number(dim, max(own.size(dim), held.size(dim) if dim in held else 0))
+        elif dim in held:
+            labels[dim] = together(held[dim], own[dim])
+        else:
+            labels[dim] = own[dim]
 
 
 def _sizes(model: Model, given: Mapping[str, Given], labels: Coords, declared: Mapping[str, tuple[str, ...]]) -> None:

@@ -24,7 +24,7 @@ from bayeskit.model.statements import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayeskit.posterior import Posterior
+    from bayeskit.posterior import Posterior, SufficientStatistics
 
 Dims = str | Sequence[str] | None
 _RESERVED = {"chain", "draw", "sample", "pred_id"}
@@ -134,6 +134,28 @@ class Model:
         from bayeskit.posterior import condition  # the one upward import: a Model answers with a Posterior
 
         return condition(self, data, **kwargs)
+
+    def summarize(self, data: Any = None, **kwargs: Any) -> SufficientStatistics:
+        """Return what the observed rows of some data come down to: ``condition`` takes it in the place of the data.
+
+        Parameters
+        ----------
+        data : mapping, xarray.Dataset or table
+            As for ``condition``, with all of the observed variables, none of them missing in part.
+
+        Returns
+        -------
+        SufficientStatistics
+            It can be merged, subtracted, discounted, and saved.
+
+        Raises
+        ------
+        RefusedError
+            Where rows do not stand for themselves: a parameter or a prior takes them together.
+        """
+        from bayeskit.posterior import summarize  # upward, as in condition
+
+        return summarize(self, data, **kwargs)
 
     def simulate(self, data: Any = None, *, draws: int = 1000, seed: Any = None) -> xr.DataTree:
         """Draw everything that is not given from the prior: a DataTree with ``prior`` and ``prior_predictive``."""

@@ -179,7 +179,11 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A bound model: known values, unknowns, and the factors of their joint density."""
+    """A bound model: known values, unknowns, and the factors of their joint density.
+
+    ``statistics`` stand for observations whose rows are not at hand; ``reduced`` tells, of those that are in cells, how
+    many rows came down to how many.
+    """
 
     model: Model
     coords: Coords
@@ -193,6 +197,8 @@ class Problem:
     observations: tuple[Observation, ...] = ()
     batch_coords: tuple[Coords, ...] = ()
     cell_labels: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    statistics: Any = None
+    reduced: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> dict[str, int]:

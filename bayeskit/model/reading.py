@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bayeskit.errors import DataError
-from bayeskit.model.labels import Factorized
+from bayeskit.model.labels import Coords, Factorized
 
 Dims = Mapping[str, tuple[str, ...]]
 
@@ -38,11 +38,20 @@ class GivenData(dict[str, Given]):
     kept : dict
         Arrays and labels that were checked, and sums over rows. They hold as long as the batch comes after the same
         batches of the same model.
+    statistics, labels : optional
+        Sufficient statistics that stand for the observations, and the labels of their dims.
     """
 
     def __init__(self, values: Mapping[str, Given]) -> None:
         super().__init__(values)
         self.kept: dict[Any, Any] = {}
+        self.statistics: Any = None
+        self.labels: Coords | None = None
+
+
+def is_summary(given: Mapping[str, Given]) -> bool:
+    """Whether sufficient statistics stand for the observations of a batch."""
+    return isinstance(given, GivenData) and given.statistics is not None
 
 
 def read_data(data: Any, more: Mapping[str, Any], declared: Dims) -> GivenData:

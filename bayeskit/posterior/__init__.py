@@ -4,5 +4,15 @@ from bayeskit.posterior.comparison import BayesFactor, bayes_factor
 from bayeskit.posterior.density import metropolis
 from bayeskit.posterior.posterior import Posterior, condition
 from bayeskit.posterior.simulation import simulate
+from bayeskit.statistics.sufficient import SufficientStatistics, summarize
 
-__all__ = ["BayesFactor", "Posterior", "bayes_factor", "condition", "metropolis", "simulate"]
+__all__ = [
+    "BayesFactor",
+    "Posterior",
+    "SufficientStatistics",
+    "bayes_factor",
+    "condition",
+    "metropolis",
+    "simulate",
+    "summarize",
+]

@@ -17,6 +17,7 @@ from bayeskit.inference.plan import Plan
 from bayeskit.model.problem import Problem
 from bayeskit.posterior.evidence import improper_latents, log_evidence
 from bayeskit.posterior.posterior import Posterior
+from bayeskit.statistics.sufficient import must_have_rows
 
 _LARGEST = 709.0  # exp beyond it overflows
 
@@ -87,6 +88,8 @@ def bayes_factor(a: Posterior, b: Posterior) -> BayesFactor:
 
 def _check_data(a: Problem, b: Problem) -> None:
     """Refuse models of different data."""
+    for problem in (a, b):
+        must_have_rows(problem, "Whether two models have the same data")
     data = [{(o.name, i): o.values for i, o in enumerate(p.observations)} for p in (a, b)]
     names = [sorted({n for n, _ in d}) for d in data]
     if names[0] != names[1]:

@@ -16,9 +16,9 @@ from bayeskit.inference.options import StepOption
 from bayeskit.inference.plan import Plan, make_plan
 from bayeskit.inference.seeding import Seed, make_rng
 from bayeskit.inference.sweep import sample as run_plan
-from bayeskit.model.binding import Binding, read
+from bayeskit.model.binding import Binding
 from bayeskit.model.problem import Problem
-from bayeskit.model.reading import Given
+from bayeskit.model.reading import Given, is_summary
 from bayeskit.posterior.derived import exact_derived
 from bayeskit.posterior.evidence import Evidence, log_evidence
 from bayeskit.posterior.forward import exact_forward
@@ -26,6 +26,14 @@ from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.predictive import predict
 from bayeskit.posterior.tree import GROUPS, to_tree
 from bayeskit.statistics.reduction import Reduction
+from bayeskit.statistics.sufficient import (
+    SufficientStatistics,
+    all_statistics,
+    must_have_rows,
+    read_batch,
+    removed,
+    with_statistics,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +71,9 @@ class Posterior:
         self._binding: Binding = Binding(model, [given]) if before is None else before._binding.extended(given)
         self._reduction: Reduction = Reduction(self._binding.problem, None if before is None else before._reduction)
         self._batches = tuple(self._binding.given)
-        self._problem: Problem = self._reduction.problem
+        self._problem: Problem = with_statistics(
+            self._reduction.problem, self._binding, None if before is None else before._problem
+        )
 
     @cached_property
     def _plan(self) -> Plan:
@@ -119,6 +129,8 @@ class Posterior:
         unknown = [g for g in include if g not in GROUPS]
         if unknown:
             raise RefusedError(f"include must name groups among {', '.join(GROUPS)}. Got {unknown[0]!r}.")
+        for group in sorted({"log_likelihood", "posterior_predictive"} & set(include)):
+            must_have_rows(self._problem, f"The group '{group}'")
         plan = self._choose(method, steps)
         rng, seed_text = make_rng(seed)
         run = run_plan(plan, rng, draws=draws, tune=tune, chains=chains, progress=progress)
@@ -268,12 +280,44 @@ class Posterior:
         """Return the posterior after further observations: the same as conditioning on all the data.
 
         Dims that latents bear match by label, and new labels make new entries of the latent; dims of data alone are
-        appended. Columns that only bear dims of latents need not be given again.
+        appended. Columns that only bear dims of latents need not be given again. The data may be
+        `SufficientStatistics` too.
         """
-        given = read(self.model, data, kwargs)
-        if not any(r.observed and r.name in given for r in self.model.random.values()):
+        given = read_batch(self.model, data, kwargs)
+        if not is_summary(given) and not any(r.observed and r.name in given for r in self.model.random.values()):
             raise DataError("update must be given new observations. Got none of the model's observed variables.")
         return Posterior(self.model, given, before=self)
+
+    @cached_property
+    def statistics(self) -> SufficientStatistics:
+        """The sufficient statistics of all the data so far."""
+        return all_statistics(self._binding, self._problem.statistics)
+
+    def remove(self, data: Any = None, **kwargs: Any) -> Posterior:
+        """Return the posterior without some observations: ``statistics`` less those of the data given.
+
+        Labels stay, though no row may be left that bears them. What asks about single rows is refused of the result.
+
+        Raises
+        ------
+        RefusedError
+            Where rows are seen never to have been there, or too many digits would be lost: see `SufficientStatistics`.
+        """
+        left = self.statistics - removed(self._binding, data, kwargs)
+        return Posterior(self.model, left.as_given(self.model))
+
+    def discount(self, w: float) -> Posterior:
+        """Return the posterior in which all rows so far count ``w`` times; the priors count as before.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Binomial(10, m.latent("p", bk.Beta(1, 1))))
+        >>> m.condition({"y": 7}).discount(0.5).update({"y": 4})["p"]
+        Beta(8.5, 8.5)
+        """
+        return Posterior(self.model, (w * self.statistics).as_given(self.model))
 
     def predict(
         self, data: Any = None, *, draws: int = 1000, chains: int = 4, seed: Seed = None, **kwargs: Any
@@ -323,7 +367,7 @@ class Posterior:
 
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:
     """Bind data to a model; ``Model.condition`` is this function."""
-    return Posterior(model, read(model, data, kwargs))
+    return Posterior(model, read_batch(model, data, kwargs))
 
 
 def _known_prior(problem: Problem, name: str) -> Distribution:

@@ -14,6 +14,7 @@ from bayeskit.model.problem import Problem
 from bayeskit.posterior.export import build_datatree
 from bayeskit.posterior.labels import constant_data, observed_data, own_dims, with_dims
 from bayeskit.posterior.tree import replicate
+from bayeskit.statistics.sufficient import must_have_rows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +28,8 @@ def predict(
     posterior: Posterior, data: Any, *, draws: int, chains: int, seed: Seed, more: Mapping[str, Any]
 ) -> xr.DataTree:
     """Draw from the posterior predictive; ``Posterior.predict`` is this function."""
+    if data is None and not more:
+        must_have_rows(posterior._problem, "Replicated data")
     rng, seed_text = make_rng(seed)
     tree = posterior.sample(draws, chains=chains, seed=rng)
     problem = posterior._problem

@@ -20,7 +20,7 @@ Environment = Mapping[str, Array]
 FEW = 4096  # rows of a batch that are told apart even where none repeats: those of another may repeat them
 VALUE = "value"  # the column that holds the values of rows which are counted
 EXPOSURE = "#exposure"  # stands for sums of exposures
-_BY_ROW = {"StudentT", "Laplace", "MvStudentT"}  # as mixtures of normals, rows have a number each
+BY_ROW = {"StudentT", "Laplace", "MvStudentT"}  # as mixtures of normals, rows have a number each
 _MOST_COLUMNS = 64  # numbers that make a row
 
 
@@ -62,7 +62,7 @@ def part_of(o: Observation, env: Environment, *, listed: bool) -> Part | None:
     """
     factor, family = o.factor, o.factor.distribution
     kind: Kind | Exposed | None = KINDS.get(family.family)
-    if o.known is None or family.family in _BY_ROW or (factor.event and kind is None and not family.discrete):
+    if o.known is None or family.family in BY_ROW or (factor.event and kind is None and not family.discrete):
         return None
     rows = row_dims(factor, env.keys())
     if not rows:

@@ -74,18 +74,21 @@ class Reduction:
     def _reduced(self) -> Problem:
         instead: dict[int, tuple[Factor, ...]] = {}
         env = dict(self.bound.env)
+        reduced: dict[str, tuple[int, int]] = {}
         for name, same in self._groups.items():
             for number, group in enumerate(same):
                 found = group.factors(f"{name}#{number}")
                 if found is not None:
                     factors, columns = found
                     env |= columns
+                    rows, cells = reduced.get(name, (0, 0))
+                    reduced[name] = rows + group.rows, cells + group.cells
                     instead |= dict.fromkeys(group.members, ())
                     instead[group.members[0]] = factors
         if not instead:
             return self.bound
         kept = tuple(f for old in self.bound.factors for f in instead.get(id(old), (old,)))
-        return replace(self.bound, env=env, factors=kept)
+        return replace(self.bound, env=env, factors=kept, reduced=reduced)
 
 
 # ---- batches together -----------------------------------------------------------------------------------------------
@@ -109,6 +112,11 @@ class _Group:
     whole: Part | None = None
     members: tuple[int, ...] = ()
     rows: int = 0
+
+    @property
+    def cells(self) -> int:
+        """How many cells they are in."""
+        return 0 if self.whole is None else int(np.count_nonzero(self.whole.moments.count))
 
     def joined(self, parts: list[Part]) -> _Group:
         """Return the group with further batches."""

@@ -40,11 +40,14 @@ class Kind:
     points : callable
         From moments to rows that have them: values ``(points, *groups, cells, *event)`` and their weights
         ``(points, *groups, cells)``. A value that is not finite says that there are none.
+    merges_only : str
+        Why nothing can be taken out of the sums again, or weighed less; empty where it can.
     """
 
     numbers: Numbers
     squared: bool
     points: Callable[[Moments], tuple[Array, Array]]
+    merges_only: str = ""
 
 
 def _three(there: Change, back: Change) -> Callable[[Moments], tuple[Array, Array]]:
