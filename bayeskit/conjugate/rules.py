@@ -65,6 +65,21 @@ class Rule:
     source: str
     exponent: float = 1.0
 
+    @property
+    def of_logs(self) -> bool:
+        """Whether the row is that of the logs of the child's values."""
+        return self.form == "linear" and self.child == "LogNormal"
+
+    def centred(self, value: Array, offset: Array) -> Array:
+        """Return a child's value as the row reads it: of a linear form, less the offset."""
+        if self.form != "linear":
+            return value
+        return (np.log(value) if self.of_logs else value) - offset
+
+    def log_jacobian(self, value: Array) -> Any:
+        """Return what makes the row's density of what it reads one of the child's value."""
+        return -np.log(value) if self.of_logs else 0.0
+
 
 def _log_choose(n: Any, k: Any) -> Any:
     from bayeskit.distributions.gammafunctions import log_choose
