@@ -124,7 +124,9 @@ class Contribution:
     def base(self, env: Environment) -> Array:
         """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
         value, others, coefficient, _ = self._pieces(env)
-        base = np.asarray(self.rule.base(value, others, coefficient) + self.rule.log_jacobian(self.factor.value_array(env)))
+        base = np.asarray(
+            self.rule.base(value, others, coefficient) + self.rule.log_jacobian(self.factor.value_array(env))
+        )
         base = self.factor.weighed(np.broadcast_to(base, (base.shape[0], *self.factor.shape)))
         return base.reshape(base.shape[0], -1).sum(axis=1)
 

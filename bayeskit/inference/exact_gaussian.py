@@ -269,6 +269,17 @@ class ExactGaussian:
 
     def linear(self, weights: Mapping[str, Array]) -> tuple[Array, Array]:
         """Return mean and variance (at u = 1) of linear forms: weights by name ``(forms, *dims)``."""
+        w, solved = self._solved(weights)
+        return w @ self.mean, (w * solved).sum(axis=1)
+
+    def linear_vectors(self, weights: Mapping[str, Array], entries: int) -> tuple[Array, Array]:
+        """Return the means of linear forms, and covariances (at u = 1) among every so many in a row."""
+        w, solved = self._solved(weights)
+        parts = (a.reshape(len(a) // entries, entries, self.block.total) for a in (w, solved))
+        return w @ self.mean, np.einsum("nit,njt->nij", *parts)
+
+    def _solved(self, weights: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return the weights of linear forms ``(forms, unknowns)``, and these times ``P^-1``."""
         forms = len(next(iter(weights.values())))
         w = np.zeros((forms, self.block.total))
         for name, value in weights.items():
@@ -277,8 +288,7 @@ class ExactGaussian:
         hw, hd = self.block.layout.parts(w)
         s = self.system
         many = Factored(*(np.broadcast_to(a, (forms, *a.shape[1:])) for a in (s.LA, s.XC, s.xw, s.LS, s.xd)))
-        solved = self.block.layout.gather(*many.solve_right(hw, hd))
-        return w @ self.mean, (w * solved).sum(axis=1)
+        return w, self.block.layout.gather(*many.solve_right(hw, hd))
 
     def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
         """Draw the component jointly and independently: ``(draws, *dims)``."""
