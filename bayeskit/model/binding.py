@@ -44,8 +44,8 @@ class Binding:
 
     The first batch holds everything the latents' priors need; each further one holds new observations of the same
     latents. Dims that latents bear match by label, and new labels make new entries; dims of data alone are the batch's
-    own. With ``draw_observed``, observed variables without data are unknowns, to be drawn forward: those of the first
-    batch under their names, those of batch ``k`` under ``name@k``.
+    own. With ``draw_observed``, observed variables without data in the last batch are unknowns, to be drawn forward:
+    those of the first batch under their names, those of batch ``k`` under ``name@k``.
 
     Names bound without a batch's number are global: latents, and columns that hold a value for all labels. Each batch
     says what its names stand for in ``Batch.names``; ``whole`` says it for priors, derived quantities and terms.
@@ -151,7 +151,7 @@ class Binding:
         random = self.model.random.values()
         absent = [r.name for r in random if r.observed and r.name not in given]
         present = [r.name for r in random if r.observed and r.name in given]
-        if absent and (present or local.number) and not self.draw_observed:
+        if absent and (present or local.number) and not self._draws(local):
             got = f"data for {', '.join(repr(n) for n in present)} alone" if present else "no observations"
             raise DataError(
                 f"The observed variable '{absent[0]}' must have data. Got {got}. "
@@ -169,7 +169,7 @@ class Binding:
         if name not in given:
             if local.number and self._holds_again(local, variable):
                 local.localise(variable)
-            elif self._is_needed(name, given):
+            elif self._is_needed(name, local, given):
                 raise DataError(
                     f"The data '{name}' must be given. Got {', '.join(repr(n) for n in sorted(given)) or 'nothing'}. "
                     f"Add '{name}' to the data, with {f'dims {variable.dims}' if variable.dims else 'one number'}."
@@ -185,10 +185,14 @@ class Binding:
         earlier = any(variable.name in g for g in self.given[: local.number])
         return earlier and set(variable.dims) <= self.shared and variable.into not in local.codes
 
-    def _is_needed(self, name: str, given: Mapping[str, Given]) -> bool:
+    def _draws(self, local: Batch) -> bool:
+        """Whether what a batch does not observe is unknown there; else it is not there."""
+        return self.draw_observed and local.number == len(self.given) - 1
+
+    def _is_needed(self, name: str, local: Batch, given: Mapping[str, Given]) -> bool:
         """Whether anything that will be in the problem depends on a column."""
         random = self.model.random.values()
-        prior_only = not self.draw_observed and not any(r.observed and r.name in given for r in random)
+        prior_only = not self._draws(local) and not any(r.observed and r.name in given for r in random)
         users = [e for r in random if not (r.observed and prior_only) for e in r.parameters]
         users += [t.expression for t in self.model.terms.values()]
         if not prior_only:
@@ -217,7 +221,7 @@ class Binding:
             if statement.name in given:
                 self._place_observation(local, statement, given[statement.name])
             elif statement.observed:
-                if self.draw_observed:
+                if self._draws(local):
                     self._place_unobserved(local, statement)
                 continue
             elif local.number == 0:

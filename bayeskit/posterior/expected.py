@@ -13,7 +13,7 @@ from bayeskit.expressions import Constant, Expression, aligner
 from bayeskit.expressions.linear import NotLinear, linear_form
 from bayeskit.expressions.nodes import Apply
 from bayeskit.inference.predictive.cells import Labeller, NoClosedForm
-from bayeskit.inference.predictive.closed import Knowledge, marginal
+from bayeskit.inference.predictive.closed import Knowledge, marginal, vector_mean
 from bayeskit.model.problem import Factor
 from bayeskit.posterior.monotone import NotMonotone, Reader
 
@@ -38,6 +38,8 @@ def expected_distribution(knowledge: Knowledge, factor: Factor, wrap: Any) -> Di
         Where it is no linear form of a Gaussian block and no monotone function of one latent.
     """
     family = factor.distribution.family
+    if family == "MvNormal":
+        return vector_mean(knowledge, factor, wrap)
     if family not in _PLAIN:
         raise NoClosedForm(f"the mean of a {family} is not read as an expression")
     expression = factor.distribution._mean(*factor.parameters)

@@ -66,7 +66,10 @@ class Prediction:
 
     def __init__(self, posterior: Posterior, data: Any, more: Mapping[str, Any], *, include_noise: bool) -> None:
         self.posterior, self.include_noise = posterior, include_noise
-        self._wider = None if data is None and not more else _extended(posterior, data, more)
+        replicated = (
+            data is None and not more and posterior._problem.observations
+        )  # without data there are no replicates
+        self._wider = None if replicated else _extended(posterior, data, more)
         self._exact: dict[str, Distribution | str] = {}
         self._number = len(posterior._batches)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeskit.errors import RefusedError
 from bayeskit.inference.seeding import Seed, make_rng
 from bayeskit.inference.sweep import draw_factor, draw_forward
 from bayeskit.model.problem import Factor, Problem
@@ -73,6 +74,11 @@ def draw_predictive(
 
 def expected_value(factor: Factor, env: Mapping[str, Array], rng: np.random.Generator, batch: int) -> Array:
     """Return the expected value of a factor given its parents, in the place of a draw: ``(batch, *plates, *event)``."""
+    if factor.distribution.family == "Categorical":
+        raise RefusedError(
+            f"The expected value of '{factor.name.partition('@')[0]}' must be a number. Got categories, which have "
+            "none. Record their probabilities with m.derived, or predict with include_noise=True."
+        )
     with np.errstate(all="ignore"):
         value = np.asarray(factor.distribution._mean(*factor.parameter_arrays(env)))
     return np.array(np.broadcast_to(value, (batch, *factor.shape, *(factor.sizes[d] for d in factor.event))))

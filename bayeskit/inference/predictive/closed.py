@@ -143,8 +143,9 @@ class Knowledge:
         one = components[0] if len(components) == 1 and not pieces else None
         if isinstance(one, NormalWishart) and set(names) == set(one.names):
             return wishart_predictive(self.plan.problem, one, factor, self.env, label), False
-        if isinstance(one, ExactGaussian) and self._is_linear(factor, names, one):
-            return normal_predictive(self.plan.problem, one, factor, self.env, label), False
+        blocks = [c for c in components if isinstance(c, ExactGaussian)]
+        if blocks and len(blocks) == len(components) and not pieces and self._is_linear(factor, names, blocks):
+            return normal_predictive(self.plan.problem, blocks, factor, self.env, label), False
         if len(pieces) == 1 and not components and isinstance(pieces[0], GaussianPiece):
             piece, held = pieces[0], set(pieces[0].names)
             if set(names) <= held and factor.distribution.family in _GAUSSIAN and self._in_mean(factor, names):
@@ -163,10 +164,10 @@ class Knowledge:
             if p.name != "mu"
         )
 
-    def _is_linear(self, factor: Factor, names: list[str], component: ExactGaussian) -> bool:
+    def _is_linear(self, factor: Factor, names: list[str], blocks: list[ExactGaussian]) -> bool:
         if factor.distribution.family not in _GAUSSIAN:
             return False
-        inner = [n for n in names if n in component.block.names]
+        inner = [n for n in names if any(n in b.block.names for b in blocks)]
         return bool(inner) and self._in_mean(factor, inner)
 
     def component(self, name: str) -> ExactComponent | None:
@@ -300,6 +301,19 @@ def marginal(knowledge: Knowledge, factor: Factor, wrap: Wrap) -> Distribution:
     return knowledge.over_nodes(names, factor, build)
 
 
+def vector_mean(knowledge: Knowledge, factor: Factor, wrap: Wrap) -> Distribution:
+    """Return the distribution of the mean vector of a multivariate normal factor; raises NoClosedForm."""
+    problem, env = knowledge.plan.problem, knowledge.env
+    names = [n for n in knowledge.parents(factor) if n in factor.parameter("mu").variables]
+    component = knowledge.component(names[0]) if names else None
+    label = Labeller(wrap, factor.shape, 1)
+    if isinstance(component, NormalWishart) and names == [component.mean_name]:
+        return wishart_predictive(problem, component, factor, env, label, noise=False)
+    if isinstance(component, ExactGaussian) and set(names) <= set(component.block.names):
+        return normal_predictive(problem, [component], factor, env, label, noise=False)
+    raise NoClosedForm(f"the mean {factor.parameter('mu')} is not linear in one exact Gaussian block")
+
+
 def _core_itself(core: LineCore, factor: Factor, wrap: Wrap) -> Distribution:
     from bayeskit.distributions.tabulated import Tabulated
     from bayeskit.expressions import Variable
@@ -315,9 +329,10 @@ def _mean_given(knowledge: Knowledge, factor: Factor, names: list[str], nodes: N
         raise NoClosedForm(f"{factor.parameter('mu')} has few values, and their distribution is not given")
     core = knowledge.plan.collapsed_of(names[0])
     pieces = [p for p in (core.pieces if core is not None else ()) if set(p.names) & set(names)]
-    component = knowledge.component(names[0])
-    if isinstance(component, ExactGaussian) and set(names) <= set(component.block.names):
-        return normal_predictive(problem, component, factor, knowledge.env, label, noise=False)
+    components = list({id(c): c for c in map(knowledge.component, names) if c is not None}.values())
+    blocks = [c for c in components if isinstance(c, ExactGaussian)]
+    if blocks and set(names) <= {n for c in blocks for n in c.block.names}:
+        return normal_predictive(problem, blocks, factor, knowledge.env, label, noise=False)
     if len(pieces) == 1 and isinstance(pieces[0], GaussianPiece) and set(names) <= set(pieces[0].names):
         return piece_predictive(problem, pieces[0], factor, knowledge.env, nodes.env, label, noise=False)
     if len(names) > 1:
@@ -325,7 +340,22 @@ def _mean_given(knowledge: Knowledge, factor: Factor, names: list[str], nodes: N
     latent = problem.latents[names[0]]
     if latent.prior.event:
         raise NoClosedForm(f"'{latent.name}' is a vector or a matrix")
-    family, naturals = knowledge.naturals(names[0], None, nodes.env)
     places = _place(factor, latent)
+    if knowledge.component(names[0]) is None and names[0] in knowledge.plan.forward:
+        return _prior_at(latent, places, factor, nodes, label)
+    family, naturals = knowledge.naturals(names[0], None, nodes.env)
     picked = tuple(gathered(n, places, factor.plates, nodes.env) for n in naturals)
     return family.distribution(picked, label)
+
+
+def _prior_at(latent: Latent, places: Any, factor: Factor, nodes: Nodes, label: Labeller) -> Distribution:
+    """Return the prior of the elements of a latent nothing observed depends on."""
+    prior = latent.prior
+    unknown = sorted(prior.parents - nodes.env.keys())
+    if unknown:
+        raise NoClosedForm(f"'{latent.name}' depends on '{unknown[0]}', which is not known")
+    values = {}
+    for parameter, array in zip(prior.distribution.parameters, prior.parameter_arrays(nodes.env), strict=True):
+        whole = np.broadcast_to(array, (len(array), *latent.shape))
+        values[parameter.name] = label(gathered(whole, places, factor.plates, nodes.env))
+    return prior.distribution._with(**values)

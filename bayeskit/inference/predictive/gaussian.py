@@ -46,20 +46,26 @@ def linear_parts(
 
 def normal_predictive(
     problem: Problem,
-    component: ExactGaussian,
+    components: Sequence[ExactGaussian],
     factor: Factor,
     env: Environment,
     label: Labeller,
     *,
     noise: bool = True,
 ) -> Distribution:
-    """Return the predictive of a child of an exact block; without its noise that of its mean."""
-    names = [n for n in component.block.names if n in factor.parameter("mu").variables]
+    """Return the predictive of a child of exact blocks, independent ones; without its noise that of its mean."""
+    component = components[0]
+    if len(components) > 1 and (factor.event or any(c.scale is not None for c in components)):
+        raise NoClosedForm("it depends on several blocks, which are not all normal")
+    names = [n for c in components for n in c.block.names if n in factor.parameter("mu").variables]
     if factor.event:
-        return _vector(problem, component, factor, names, env, label)
+        return _vector(problem, component, factor, names, env, label, noise)
     weights, offset = _weights(problem, factor, names, env)
-    mean, variance = component.linear(weights)
-    centre, variance = _laid(factor, mean + offset, variance)
+    mean, variance = offset, np.zeros(())
+    for c in components:
+        centre, spread = c.linear({n: w for n, w in weights.items() if n in c.block.names})
+        mean, variance = mean + centre, variance + spread
+    centre, variance = _laid(factor, mean, variance)
     if noise:
         own, cell = _noise(component, factor, env)
         variance = variance + own
@@ -156,30 +162,37 @@ def _must_stay_in_cells(component: ExactGaussian, factor: Factor, weights: dict[
 
 
 def _vector(
-    problem: Problem, component: ExactGaussian, factor: Factor, names: Sequence[str], env: Environment, label: Labeller
+    problem: Problem,
+    component: ExactGaussian,
+    factor: Factor,
+    names: Sequence[str],
+    env: Environment,
+    label: Labeller,
+    noise: bool,
 ) -> Distribution:
     """Return the predictive of vectors under a block of known scales."""
     from bayeskit.distributions import MvNormal
 
     form = next(p.name for p in factor.distribution.parameters if p.name != "mu")
     matrix = factor.parameter(form)
-    if component.scale is not None or not matrix.variables <= env.keys():
+    if component.scale is not None or (noise and not matrix.variables <= env.keys()):
         raise NoClosedForm(f"the matrix {matrix} of its noise is not known")
     weights, offset = _weights(problem, factor, names, env)
-    frame = factor.plates + factor.event
-    mean = factor.parameter("mu")
-    lay, sizes = aligner(mean.dims, frame), [factor.sizes[d] for d in mean.dims]
-    if mean.dims != frame:
-        raise NoClosedForm(f"its mean {mean} does not run along {frame}")
-    d = factor.sizes[factor.event[0]]
-    centre, covariance = component.linear_vectors(weights, d)
-    noise = _own(factor, form, env)
-    if form == "tau":
-        noise = np.linalg.inv(noise)
-    elif form == "cholesky":
-        noise = noise @ np.swapaxes(noise, -1, -2)
-    covariance = covariance.reshape(1, *factor.shape, d, d) + noise
-    return MvNormal(label(lay((centre + offset).reshape(1, *sizes)), 1), label(covariance, 2, matrix=True))
+    mean, frame = factor.parameter("mu"), factor.plates + factor.event
+    if mean.dims[-1:] != factor.event:
+        raise NoClosedForm(f"its mean {mean} does not run along '{factor.event[0]}'")
+    sizes = [factor.sizes[d] for d in mean.dims]
+    centre, covariance = component.linear_vectors(weights, sizes[-1])
+    centre = aligner(mean.dims, frame)((centre + offset).reshape(1, *sizes))
+    covariance = aligner((*mean.dims, "other#"), (*frame, "other#"))(covariance.reshape(1, *sizes, sizes[-1]))
+    if noise:
+        own = _own(factor, form, env)
+        if form == "tau":
+            own = np.linalg.inv(own)
+        elif form == "cholesky":
+            own = own @ np.swapaxes(own, -1, -2)
+        covariance = covariance + own
+    return MvNormal(label(centre, 1), label(covariance, 2, matrix=True))
 
 
 def piece_predictive(
@@ -209,7 +222,13 @@ def piece_predictive(
 
 
 def wishart_predictive(
-    problem: Problem, component: NormalWishart, factor: Factor, env: Environment, label: Labeller
+    problem: Problem,
+    component: NormalWishart,
+    factor: Factor,
+    env: Environment,
+    label: Labeller,
+    *,
+    noise: bool = True,
 ) -> Distribution:
     """Return the predictive of vectors whose mean and matrix are both unknown: a multivariate t."""
     from bayeskit.distributions import MvStudentT
@@ -226,5 +245,5 @@ def wishart_predictive(
     shape = factor.shape
     # read as a row of value zero: what is left of it is minus its mean
     centre = (c[:, None] * component.m - v).reshape(1, *shape, component.d)
-    scale = ((1.0 / w + c * c / component.kappa) / df).reshape(1, *shape)
+    scale = ((noise / w + c * c / component.kappa) / df).reshape(1, *shape)
     return MvStudentT(df, label(centre, 1), label(scale[..., None, None] * R, 2, matrix=True))

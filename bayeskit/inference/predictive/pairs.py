@@ -37,7 +37,7 @@ def pair_predictive(cells: Cells, label: Labeller, weights: Panels | Array | Non
     if found is not None:
         return found, False
     rule = cells.contribution.rule
-    if cells.factor.event or rule.form in ("identity", "matrix") or rule.child == "Categorical":
+    if cells.factor.event or rule.form == "matrix" or rule.child == "Categorical":
         raise NoClosedForm(f"{rule.child} with a {rule.prior} parent has no predictive family here")
     if label.nodes * int(np.prod(label.plates, dtype=int)) > _MOST:
         raise NoClosedForm(f"there are {int(np.prod(label.plates, dtype=int))} cells at {label.nodes} nodes")
