@@ -154,7 +154,8 @@ def _wishart(cells: Cells, label: Labeller) -> Distribution:
     nu = nu - R.shape[-1] + 1
     c = cells.coefficient if cells.family.name == "InverseWishart" else 1.0 / cells.coefficient
     scale = np.asarray(c / nu)[..., None, None]
-    return MvStudentT(label(nu), label(cells.others["mu"], 1), label(R * scale, 2, matrix=True))
+    mean = np.broadcast_to(cells.others["mu"], (*cells.others["mu"].shape[:-1], R.shape[-1]))
+    return MvStudentT(label(nu), label(mean, 1), label(R * scale, 2, matrix=True))
 
 
 _ROWS: dict[tuple[str, str], Named] = {
