@@ -34,7 +34,7 @@ class BetaFamily:
         return where_proper(self, naturals)
 
     def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
-        """Return ``log B(a + s, b + f) - log B(a, b)``: by rising factorials, or where these are larger as it stands."""
+        """Return ``log B(a + s, b + f) - log B(a, b)`` by rising factorials, or as it is where these are the larger."""
         (a, b), (s, f) = prior, gained
         proper = self.is_proper(prior)
         with np.errstate(all="ignore"):
