@@ -18,6 +18,7 @@ from scipy.special import softmax
 from bayeskit.conjugate.families import GammaFamily, NaturalFamily, Naturals, natural_family
 from bayeskit.distributions.panels import Panels
 from bayeskit.errors import ImproperError
+from bayeskit.inference.collapsed.cells import CellsCore
 from bayeskit.inference.collapsed.lines import LineCore
 from bayeskit.inference.conjugacy import ConjugateUpdate, Contribution, Refusal, _read_child
 from bayeskit.inference.elimination.conjugate import ConjugatePiece
@@ -28,6 +29,7 @@ from bayeskit.inference.exact_wishart import NormalWishart
 from bayeskit.inference.plan import Plan
 from bayeskit.inference.predictive.cells import Environment, Labeller, NoClosedForm, gathered, read_cells
 from bayeskit.inference.predictive.gaussian import normal_predictive, piece_predictive, wishart_predictive
+from bayeskit.inference.predictive.groups import grouped_predictive, own_cells
 from bayeskit.inference.predictive.nodes import Nodes, check_size, mixed
 from bayeskit.inference.predictive.pairs import pair_predictive
 from bayeskit.model.problem import Factor, Latent
@@ -89,7 +91,7 @@ class Knowledge:
             raise NoClosedForm(f"it depends on '{others[0].partition('@')[0]}', which is predicted too")
         for n in names:
             core = self.plan.collapsed_of(n)
-            if n in self.plan.sampled or (core is not None and not isinstance(core, LineCore)):
+            if n in self.plan.sampled or (core is not None and not isinstance(core, LineCore | CellsCore)):
                 raise NoClosedForm(f"'{n}' has no closed form ({self.plan.notes[n]})")
         return names
 
@@ -103,6 +105,9 @@ class Knowledge:
         if len(cores) + len(finite) > 1:
             raise NoClosedForm(f"it depends on {len(cores) + len(finite)} things that are integrated numerically")
         for core in cores.values():
+            if isinstance(core, CellsCore):
+                entry = own_cells(self.plan.problem, core, names, factor, self.env)
+                return mixed(partial(self._at_cells, core, entry), core.line.panels, build)
             assert isinstance(core, LineCore)
             return mixed(partial(self._at_core, core), core.line.panels, build)
         found = next(iter(finite.values()), None)
@@ -115,6 +120,13 @@ class Knowledge:
         with np.errstate(all="ignore"):
             values, _ = core.density.scale.unpack(panels.nodes, core.problem.env)
         return Nodes({**self.env, **values}, frozenset(core.core), panels)
+
+    def _at_cells(self, core: CellsCore, entry: Array, panels: Panels | None) -> Nodes:
+        """Return the elements of a core at their nodes, weighed for every cell of the factor by its own element's."""
+        assert panels is not None
+        with np.errstate(all="ignore"):
+            values, _ = core.density.unpack(panels.nodes)
+        return Nodes({**self.env, **values}, frozenset(core.core), panels.of(entry))
 
     def _at_values(self, component: ExactFinite, factor: Factor) -> Nodes:
         """Return a finite latent at its values; of a plate of them each cell of the factor must touch one."""
@@ -136,6 +148,8 @@ class Knowledge:
         if not names:
             return known(factor, factor.parameter_arrays(nodes.env), label), False
         core = next((c for c in map(self.plan.collapsed_of, names) if c is not None), None)
+        if isinstance(core, CellsCore):
+            return grouped_predictive(core, factor, names, self.env, nodes.env, label), False
         pieces = [p for p in (core.pieces if core is not None else ()) if set(p.names) & set(names)]
         components = list({id(c): c for c in map(self.component, names) if c is not None}.values())
         if len(names) == 1 and factor.distribution.family not in _GAUSSIAN:
@@ -290,8 +304,7 @@ def marginal(knowledge: Knowledge, factor: Factor, wrap: Wrap) -> Distribution:
     if len(names) == 1:
         core = knowledge.plan.collapsed_of(names[0])
         if core is not None and names[0] in core.core:
-            assert isinstance(core, LineCore)
-            return _core_itself(core, factor, wrap)
+            return _core_itself(knowledge, core, factor, wrap)
 
     def build(nodes: Nodes) -> tuple[Distribution, bool]:
         check_size(nodes.count, int(np.prod(factor.shape, dtype=int)))
@@ -314,13 +327,16 @@ def vector_mean(knowledge: Knowledge, factor: Factor, wrap: Wrap) -> Distributio
     raise NoClosedForm(f"the mean {factor.parameter('mu')} is not linear in one exact Gaussian block")
 
 
-def _core_itself(core: LineCore, factor: Factor, wrap: Wrap) -> Distribution:
+def _core_itself(knowledge: Knowledge, core: Any, factor: Factor, wrap: Wrap) -> Distribution:
     from bayeskit.distributions.tabulated import Tabulated
-    from bayeskit.expressions import Variable
 
-    if not isinstance(factor.parameter("mu"), Variable):
-        raise NoClosedForm(f"{factor.parameter('mu')} is not '{core.core[0]}' itself")
-    return Tabulated(core.line.panels, core.transform, wrap(np.zeros(factor.shape, dtype=np.int64)))
+    latent = knowledge.plan.problem.latents[core.core[0]]
+    transform = core.transform if isinstance(core, LineCore) else core.density.transform
+    if factor.parameter("mu").variables - knowledge.env.keys() != {latent.name}:
+        raise NoClosedForm(f"{factor.parameter('mu')} is not an element of '{latent.name}'")
+    cells = np.arange(latent.size).reshape(1, *latent.shape)
+    entry = gathered(cells, _place(factor, latent), factor.plates, knowledge.env) if latent.shape else cells
+    return Tabulated(core.line.panels, transform, wrap(np.broadcast_to(entry, (1, *factor.shape))[0]))
 
 
 def _mean_given(knowledge: Knowledge, factor: Factor, names: list[str], nodes: Nodes, label: Labeller) -> Distribution:
@@ -328,6 +344,8 @@ def _mean_given(knowledge: Knowledge, factor: Factor, names: list[str], nodes: N
     if not names:
         raise NoClosedForm(f"{factor.parameter('mu')} has few values, and their distribution is not given")
     core = knowledge.plan.collapsed_of(names[0])
+    if isinstance(core, CellsCore):
+        return grouped_predictive(core, factor, names, knowledge.env, nodes.env, label, noise=False)
     pieces = [p for p in (core.pieces if core is not None else ()) if set(p.names) & set(names)]
     components = list({id(c): c for c in map(knowledge.component, names) if c is not None}.values())
     blocks = [c for c in components if isinstance(c, ExactGaussian)]
