@@ -69,6 +69,7 @@ class Binding:
                 if not labels.agree(self.coords, d):
                     self.coords[d] = together(self.coords[d], labels[d])
             self.coords = labels | self.coords
+        own = [self._widened(given, labels) for given, labels in zip(batches, own, strict=True)]
         self.batches = [Batch(n, labels, self.coords, self.shared) for n, labels in enumerate(own)]
         self.whole = Batch(0, own[0] | self.coords, self.coords, self.shared)
         self.env: dict[str, Array] = {}
@@ -78,6 +79,17 @@ class Binding:
         self.cell_labels: dict[str, dict[str, Array]] = {}
         self.merged: frozenset[str] = frozenset()  # columns put together from several batches
         self.problem = self._bind()
+
+    def _widened(self, given: Mapping[str, Given], labels: Coords) -> Coords:
+        """Return a batch's labels with those of all where its rows only point into a dim: their codes stay the same."""
+        named = [*self.model.columns.values(), *self.model.random.values()]
+        borne = {d for c in named if c.name in given for d in c.variable.dims}
+        wider = Coords(labels)
+        for d in self.shared & labels.keys() - borne:
+            first = len(labels[d])
+            if not labels.agree(self.coords, d) and np.array_equal(labels[d], self.coords[d][:first]):
+                wider[d] = self.coords[d]
+        return wider
 
     def extended(self, given: Mapping[str, Given]) -> Binding:
         """Return the binding of one batch more. The others are bound anew only where it brings new labels."""

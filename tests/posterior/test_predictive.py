@@ -324,6 +324,46 @@ def test_groups_under_a_core_of_one_number():
     assert float(y.log_prob(1.3)[1]) == pytest.approx(new, rel=1e-7)
 
 
+def sites(labels, x, y):
+    m = bk.Model()
+    site, x_ = m.index("site", dims="obs"), m.data("x", dims="obs")
+    s = m.latent("s", bk.HalfNormal(2), dims="site")
+    a, b = m.latent("a", bk.Normal(0, 2), dims="site"), m.latent("b", bk.Normal(0, 1), dims="site")
+    m.observed("y", bk.Normal(a[site] + b[site] * x_, s[site]), dims="obs")
+    return m.condition({"site": labels, "x": x, "y": y})
+
+
+def test_groups_with_a_core_each():
+    rng = np.random.default_rng(8)
+    posterior = sites(np.repeat(["u", "v", "w"], 6), rng.normal(size=18), rng.normal(size=18))
+    new = {"site": ["w", "u", "w", "new"], "x": [0.0, 1.0, -2.0, 1.0]}
+    prediction = posterior.predict(new)
+    y = prediction["y"]
+    for i in range(4):
+        after = posterior.update({"site": [new["site"][i]], "x": [new["x"][i]], "y": [0.7]}).log_evidence()
+        assert float(y.log_prob(0.7)[i]) == pytest.approx(after - posterior.log_evidence(), rel=1e-7)
+    np.testing.assert_allclose(y.var()[3], 4 + 1 + 4, rtol=1e-6)  # nothing is known of a new one but the priors
+    assert_moments(prediction.sample(seed=1)["predictions"]["y"].values, y.mean().values, y.sd().values)
+    line = posterior.predict(new, include_noise=False)
+    np.testing.assert_allclose(line["y"].mean(), y.mean(), rtol=1e-9, atol=1e-12)
+    assert_moments(line.sample(seed=2)["predictions"]["y"].values, line["y"].mean().values, line["y"].sd().values)
+    assert list(posterior["s"].mean()["site"].values) == ["u", "v", "w"]  # the posterior is what it was
+    assert list(posterior.update({"site": ["u"], "x": [1.0], "y": [1.0]})["a"].mean()["site"].values) == ["u", "v", "w"]
+
+
+def test_rates_with_a_core_each():
+    m = bk.Model(coords={"plant": ["a", "b"]})
+    r = m.latent("r", bk.HalfCauchy(2), dims="plant")
+    hours = m.data("hours", dims="plant")
+    m.observed("y", bk.Poisson(r * hours), dims="plant")
+    posterior = m.condition({"hours": [1.0, 3.0], "y": [2, 9]})
+    y, rate = (posterior.predict({"hours": [4.0, 1.0]}, include_noise=n)["y"] for n in (True, False))
+    r = posterior["r"]
+    np.testing.assert_allclose(rate.mean(), r.mean() * np.array([4.0, 1.0]), rtol=1e-9)
+    np.testing.assert_allclose(y.var(), rate.mean() + rate.var(), rtol=1e-7)
+    np.testing.assert_allclose(rate.cdf(3.0), [r.cdf(0.75)[0], r.cdf(3.0)[1]], rtol=1e-9)
+
+
 def test_new_labels_of_a_conjugate_plate_are_known_by_their_prior():
     m = bk.Model()
     arm = m.index("arm", dims="obs")
