@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
 
 Array = np.ndarray
+_MOST_INVERTED = 2_000  # unknowns, of which the inverse is written out where more linear forms are asked for
 _NOTHING = 1e-29  # relative to the data's own squares, those of rounding errors
 _ADVICE = "an InverseGamma prior on the variance, or a Gamma prior on the precision, would make it exact"
 
@@ -285,10 +286,16 @@ class ExactGaussian:
         for name, value in weights.items():
             start = self.block.columns[name]
             w[:, start : start + self.block.problem.latents[name].size] = value.reshape(forms, -1)
+        if self.block.total < min(forms, _MOST_INVERTED):
+            return w, w @ self._times_inverse(np.eye(self.block.total))
+        return w, self._times_inverse(w)
+
+    def _times_inverse(self, w: Array) -> Array:
+        """Return rows ``(rows, unknowns)`` times ``P^-1``."""
         hw, hd = self.block.layout.parts(w)
         s = self.system
-        many = Factored(*(np.broadcast_to(a, (forms, *a.shape[1:])) for a in (s.LA, s.XC, s.xw, s.LS, s.xd)))
-        return w, self.block.layout.gather(*many.solve_right(hw, hd))
+        many = Factored(*(np.broadcast_to(a, (len(w), *a.shape[1:])) for a in (s.LA, s.XC, s.xw, s.LS, s.xd)))
+        return self.block.layout.gather(*many.solve_right(hw, hd))
 
     def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
         """Draw the component jointly and independently: ``(draws, *dims)``."""

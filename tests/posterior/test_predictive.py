@@ -324,6 +324,21 @@ def test_groups_under_a_core_of_one_number():
     assert float(y.log_prob(1.3)[1]) == pytest.approx(new, rel=1e-7)
 
 
+def test_many_rows_are_predicted_as_few_are():
+    m = bk.Model(coords={"k": 2})
+    x = m.data("x", dims=("obs", "k"))
+    s = m.latent("s", bk.HalfNormal(2))
+    b = m.latent("b", bk.Normal(0, 3), dims="k")
+    m.observed("y", bk.Normal(x @ b, s), dims="obs")
+    posterior = m.condition({"x": X, "y": Y})
+    ahead = np.random.default_rng(4).normal(size=(6, 2))
+    many, few = posterior.predict({"x": ahead})["y"], [posterior.predict({"x": a[None]})["y"] for a in ahead]
+    for answer in ("mean", "var"):
+        np.testing.assert_allclose(getattr(many, answer)(), [float(getattr(f, answer)()[0]) for f in few], rtol=1e-9)
+    after = posterior.update({"x": ahead[:1], "y": [0.4]}).log_evidence() - posterior.log_evidence()
+    assert float(many.log_prob(0.4)[0]) == pytest.approx(after, rel=1e-7)
+
+
 def sites(labels, x, y):
     m = bk.Model()
     site, x_ = m.index("site", dims="obs"), m.data("x", dims="obs")

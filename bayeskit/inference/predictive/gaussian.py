@@ -215,10 +215,30 @@ def piece_predictive(
         raise NoClosedForm(f"its scale {sigma} is not known given the core")
     sd = _own(factor, "sigma", env) if noise else np.zeros(())
     with np.errstate(all="ignore"):
-        mean, variance = piece.linear(weights, {**piece.block.problem.env, **env})
+        mean, variance = _linear(piece, weights, {**piece.block.problem.env, **env})
     variance = np.maximum(variance, 1e-24 * variance.max(axis=0))  # a contrast may vanish with the core's scale
     centre, spread = _laid(factor, mean + offset, variance)
     return _normal(factor, centre, np.sqrt(spread + sd * sd), label)
+
+
+def _linear(piece: GaussianPiece, weights: dict[str, Array], env: Environment) -> tuple[Array, Array]:
+    """Return means and variances of linear forms of a block, ``(nodes, forms)``; of many by its covariance matrices."""
+    block, layout = piece.block, piece.block.layout
+    forms, total = len(next(iter(weights.values()))), piece.block.total
+    system, _ = block.factored(env)
+    centre = layout.gather(*system.solve()) + block.pilot
+    if forms <= total or len(centre) * total * total > _MOST:
+        return piece.linear(weights, env)
+    w = np.zeros((forms, total))
+    for name, value in weights.items():
+        start = block.columns[name]
+        w[:, start : start + block.problem.latents[name].size] = value.reshape(forms, -1)
+    covariance = np.empty((len(centre), total, total))
+    for i, unit in enumerate(np.eye(total)):
+        parts = (np.broadcast_to(p, (len(centre), *p.shape[1:])) for p in layout.parts(unit[None]))
+        covariance[:, i] = layout.gather(*system.solve_right(*parts))
+    variance = np.stack([((w @ own) * w).sum(axis=1) for own in covariance])
+    return centre @ w.T, variance
 
 
 def wishart_predictive(
