@@ -11,13 +11,14 @@ Source: Bernardo and Smith (1994), Bayesian Theory, prop. 5.5 (conjugate familie
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
-from bayeskit.conjugate.families import Array, GammaFamily, NaturalFamily, Naturals
+from bayeskit.conjugate.families import Array, GammaFamily, NaturalFamily, Naturals, NormalFamily
 from bayeskit.conjugate.rules import Rule, find_rule
 
 __all__ = ["PairDensity", "log_predictive"]
@@ -66,6 +67,10 @@ def log_predictive(
     array([0.5       , 0.16666667, 0.08333333])
     """
     read = rule.centred(value, np.asarray(offset))
+    family = _after_data(family)
+    if isinstance(family, NormalFamily):
+        family, naturals, centre = _about_centre(family, naturals)
+        read = read - coefficient * centre
     parts = rule.contribution(read, dict(others), coefficient)
     if swapped:
         parts = parts[::-1]
@@ -73,6 +78,23 @@ def log_predictive(
         parts = family.along(exponent, *(np.asarray(p, dtype=float) for p in parts))
     rest = rule.base(read, dict(others), coefficient) + rule.log_jacobian(value)
     return np.asarray(family.log_gain(naturals, tuple(np.asarray(p, dtype=float) for p in parts)) + rest)
+
+
+def _after_data(family: NaturalFamily) -> NaturalFamily:
+    """Return the family of a posterior: of an improper prior the density is that of the kernel, of a posterior not."""
+    if getattr(family, "kind", "") != "Flat":
+        return family
+    proper = copy(family)
+    proper.kind = "Posterior"  # type: ignore[attr-defined]
+    return proper
+
+
+def _about_centre(family: NormalFamily, naturals: Naturals) -> tuple[NormalFamily, Naturals, Array]:
+    """Return the same with zero at the parent's mean: no squares of large numbers are subtracted."""
+    P, h = naturals
+    centre = family.centre(naturals)
+    bounds = (None if b is None else np.asarray(b) - centre for b in (family.lower, family.upper))
+    return NormalFamily(family.kind, *bounds), (P, h - P * centre), centre
 
 
 @dataclass(frozen=True, eq=False)

@@ -226,6 +226,23 @@ def test_named_families(name):
         np.testing.assert_allclose(y.sd().values[i], family.std(), rtol=1e-7)
 
 
+def test_flat_priors_and_parents_far_from_zero():
+    m = bk.Model()
+    m.observed("y", bk.Laplace(0, m.latent("b", bk.Flat(0))), dims="obs")
+    y = m.condition({"y": [1.0, -2.0, 0.5, 1.5]}).predict()["y"]  # b is InverseGamma(3, 5): |y| is Lomax
+    np.testing.assert_allclose(y.log_prob(0.7)[0], stats.lomax(3, scale=5).logpdf(0.7) - np.log(2), rtol=1e-10)
+    np.testing.assert_allclose(y.cdf(0.7)[0], 0.5 + 0.5 * stats.lomax(3, scale=5).cdf(0.7), rtol=1e-8)
+    far, rows = 1e6, np.array([0.3, -0.4, 1.1])
+    for prior in (bk.Flat(0), bk.HalfNormal(1e9)):
+        m = bk.Model()
+        m.observed("y", bk.Normal(m.latent("mu", prior), 1.0), dims="obs")
+        y = m.condition({"y": far + rows}).predict()["y"]
+        truth = stats.norm(far + rows.mean(), np.sqrt(4 / 3))
+        at = far + np.array([-1.0, 0.0, 2.5])
+        np.testing.assert_allclose(y.log_prob(at)[0], truth.logpdf(at), rtol=1e-8)
+        np.testing.assert_allclose(y.cdf(at)[0], truth.cdf(at), rtol=1e-7)
+
+
 def test_heavy_tails_of_counts():
     m = bk.Model()
     m.observed("y", bk.Geometric(m.latent("p", bk.Beta(0.7, 2.0))), dims="obs")
