@@ -85,6 +85,21 @@ class Rule:
             return f"{self.parameter} ** {'-' if self.exponent < 0 else ''}{self.times}"
         return self.parameter if self.exponent == 1 else f"{self.parameter} ** {self.exponent:g}"
 
+    @property
+    def of_logs(self) -> bool:
+        """Whether the row is that of the logs of the child's values."""
+        return self.form == "linear" and self.child == "LogNormal"
+
+    def centred(self, value: Array, offset: Array) -> Array:
+        """Return a child's value as the row reads it: of a linear form or an angle, less the offset."""
+        if self.form not in ("linear", "angle"):
+            return value
+        return (np.log(value) if self.of_logs else value) - offset
+
+    def log_jacobian(self, value: Array) -> Any:
+        """Return what makes the row's density of what it reads one of the child's value."""
+        return -np.log(value) if self.of_logs else 0.0
+
 
 def _log_choose(n: Any, k: Any) -> Any:
     from bayeskit.distributions.gammafunctions import log_choose

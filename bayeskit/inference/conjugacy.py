@@ -81,10 +81,9 @@ class Contribution:
             names = names | (frozenset() if isinstance(p, str) else p.variables)
         return names
 
-    def _pieces(self, env: Environment) -> tuple[Array, dict[str, Array], Array, tuple[str, ...]]:
-        """Return the value, the other parameters, the coefficient, and the dims of the frame."""
+    def arrays(self, env: Environment) -> tuple[dict[str, Array], Array, Array, tuple[str, ...]]:
+        """Return the other parameters, the coefficient and the offset, laid along the frame; and the frame's dims."""
         factor, rule = self.factor, self.rule
-        value = factor.value_array(env)
         names = [p.name for p in factor.distribution.parameters]
         others = {
             n: lay(e.evaluate(env))
@@ -93,13 +92,15 @@ class Contribution:
         }
         layout = factor.layouts[names.index(rule.parameter)]
         coefficient = aligner(self.coefficient.dims, layout)(np.asarray(self.coefficient.evaluate(env), dtype=float))
-        if rule.form in ("linear", "angle"):
-            if factor.distribution.family == "LogNormal":
-                value = np.log(value)
-            value = value - aligner(self.offset.dims, layout)(self.offset.evaluate(env))
+        offset = aligner(self.offset.dims, layout)(np.asarray(self.offset.evaluate(env), dtype=float))
         if rule.form == "power" and (rule.exponent != 1.0 or rule.times):
             coefficient = coefficient ** (rule.exponent * others[rule.times] if rule.times else rule.exponent)
-        return value, others, coefficient, layout
+        return others, coefficient, offset, layout
+
+    def _pieces(self, env: Environment) -> tuple[Array, dict[str, Array], Array, tuple[str, ...]]:
+        """Return the value as its row reads it, the other parameters, the coefficient, and the dims of the frame."""
+        others, coefficient, offset, layout = self.arrays(env)
+        return self.rule.centred(self.factor.value_array(env), offset), others, coefficient, layout
 
     def evaluate(self, env: Environment, sizes: Mapping[str, int]) -> Naturals:
         """Return what the child adds to the parent's natural parameters: each ``(batch, *dims of the parent)``."""
@@ -140,9 +141,9 @@ class Contribution:
     def base(self, env: Environment) -> Array:
         """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
         value, others, coefficient, _ = self._pieces(env)
-        base = np.asarray(self.rule.base(value, others, coefficient))
-        if self.rule.form == "linear" and self.rule.child == "LogNormal":
-            base = base - np.log(self.factor.value_array(env))  # the row is that of log y
+        base = np.asarray(
+            self.rule.base(value, others, coefficient) + self.rule.log_jacobian(self.factor.value_array(env))
+        )
         base = self.factor.weighed(np.broadcast_to(base, (base.shape[0], *self.factor.shape)))
         return base.reshape(base.shape[0], -1).sum(axis=1)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
 
 Array = np.ndarray
+_MOST_INVERTED = 2_000  # unknowns, of which the inverse is written out where more linear forms are asked for
 _NOTHING = 1e-29  # relative to the data's own squares, those of rounding errors
 _ADVICE = "an InverseGamma prior on the variance, or a Gamma prior on the precision, would make it exact"
 
@@ -269,16 +270,32 @@ class ExactGaussian:
 
     def linear(self, weights: Mapping[str, Array]) -> tuple[Array, Array]:
         """Return mean and variance (at u = 1) of linear forms: weights by name ``(forms, *dims)``."""
+        w, solved = self._solved(weights)
+        return w @ self.mean, (w * solved).sum(axis=1)
+
+    def linear_vectors(self, weights: Mapping[str, Array], entries: int) -> tuple[Array, Array]:
+        """Return the means of linear forms, and covariances (at u = 1) among every so many in a row."""
+        w, solved = self._solved(weights)
+        parts = (a.reshape(len(a) // entries, entries, self.block.total) for a in (w, solved))
+        return w @ self.mean, np.einsum("nit,njt->nij", *parts)
+
+    def _solved(self, weights: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return the weights of linear forms ``(forms, unknowns)``, and these times ``P^-1``."""
         forms = len(next(iter(weights.values())))
         w = np.zeros((forms, self.block.total))
         for name, value in weights.items():
             start = self.block.columns[name]
             w[:, start : start + self.block.problem.latents[name].size] = value.reshape(forms, -1)
+        if self.block.total < min(forms, _MOST_INVERTED):
+            return w, w @ self._times_inverse(np.eye(self.block.total))
+        return w, self._times_inverse(w)
+
+    def _times_inverse(self, w: Array) -> Array:
+        """Return rows ``(rows, unknowns)`` times ``P^-1``."""
         hw, hd = self.block.layout.parts(w)
         s = self.system
-        many = Factored(*(np.broadcast_to(a, (forms, *a.shape[1:])) for a in (s.LA, s.XC, s.xw, s.LS, s.xd)))
-        solved = self.block.layout.gather(*many.solve_right(hw, hd))
-        return w @ self.mean, (w * solved).sum(axis=1)
+        many = Factored(*(np.broadcast_to(a, (len(w), *a.shape[1:])) for a in (s.LA, s.XC, s.xw, s.LS, s.xd)))
+        return self.block.layout.gather(*many.solve_right(hw, hd))
 
     def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
         """Draw the component jointly and independently: ``(draws, *dims)``."""

@@ -146,6 +146,16 @@ class GroupedBlock:
             variances.append(np.stack(variance, axis=-1))
         return np.concatenate(means), np.concatenate(variances)
 
+    def covariances(self, env: Environment) -> Array:
+        """Return the covariance matrices of the unknowns given the scales: ``(batch, groups, k, k)``."""
+        found, k = [], self.width
+        for _, values in self._parts(env):
+            root = self._solve(values).root
+            rows = [[sum_of([root[n][i] * root[n][j] for n in range(i, k)]) for j in range(i + 1)] for i in range(k)]
+            full = [[rows[max(i, j)][min(i, j)] for j in range(k)] for i in range(k)]
+            found.append(np.stack([np.stack(row, axis=-1) for row in full], axis=-2))
+        return np.concatenate(found)
+
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Draw the unknowns given the scales: values by name, and the log density of each group ``(batch, groups)``."""
         k, groups = self.width, self.groups

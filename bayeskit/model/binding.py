@@ -44,8 +44,8 @@ class Binding:
 
     The first batch holds everything the latents' priors need; each further one holds new observations of the same
     latents. Dims that latents bear match by label, and new labels make new entries; dims of data alone are the batch's
-    own. With ``draw_observed``, observed variables without data are unknowns, to be drawn forward: those of the first
-    batch under their names, those of batch ``k`` under ``name@k``.
+    own. With ``draw_observed``, observed variables without data in the last batch are unknowns, to be drawn forward:
+    those of the first batch under their names, those of batch ``k`` under ``name@k``.
 
     Names bound without a batch's number are global: latents, and columns that hold a value for all labels. Each batch
     says what its names stand for in ``Batch.names``; ``whole`` says it for priors, derived quantities and terms.
@@ -69,6 +69,7 @@ class Binding:
                 if not labels.agree(self.coords, d):
                     self.coords[d] = together(self.coords[d], labels[d])
             self.coords = labels | self.coords
+        own = [self._widened(given, labels) for given, labels in zip(batches, own, strict=True)]
         self.batches = [Batch(n, labels, self.coords, self.shared) for n, labels in enumerate(own)]
         self.whole = Batch(0, own[0] | self.coords, self.coords, self.shared)
         self.env: dict[str, Array] = {}
@@ -78,6 +79,17 @@ class Binding:
         self.cell_labels: dict[str, dict[str, Array]] = {}
         self.merged: frozenset[str] = frozenset()  # columns put together from several batches
         self.problem = self._bind()
+
+    def _widened(self, given: Mapping[str, Given], labels: Coords) -> Coords:
+        """Return a batch's labels with those of all where its rows only point into a dim: their codes stay the same."""
+        named = [*self.model.columns.values(), *self.model.random.values()]
+        borne = {d for c in named if c.name in given for d in c.variable.dims}
+        wider = Coords(labels)
+        for d in self.shared & labels.keys() - borne:
+            first = len(labels[d])
+            if not labels.agree(self.coords, d) and np.array_equal(labels[d], self.coords[d][:first]):
+                wider[d] = self.coords[d]
+        return wider
 
     def extended(self, given: Mapping[str, Given]) -> Binding:
         """Return the binding of one batch more. The others are bound anew only where it brings new labels."""
@@ -153,7 +165,7 @@ class Binding:
         random = self.model.random.values()
         absent = [r.name for r in random if r.observed and r.name not in given]
         present = [r.name for r in random if r.observed and r.name in given]
-        if absent and (present or local.number) and not self.draw_observed:
+        if absent and (present or local.number) and not self._draws(local):
             got = f"data for {', '.join(repr(n) for n in present)} alone" if present else "no observations"
             raise DataError(
                 f"The observed variable '{absent[0]}' must have data. Got {got}. "
@@ -171,7 +183,7 @@ class Binding:
         if name not in given:
             if local.number and self._holds_again(local, variable):
                 local.localise(variable)
-            elif self._is_needed(name, given) and not is_summary(given):
+            elif self._is_needed(name, local, given) and not is_summary(given):
                 raise DataError(
                     f"The data '{name}' must be given. Got {', '.join(repr(n) for n in sorted(given)) or 'nothing'}. "
                     f"Add '{name}' to the data, with {f'dims {variable.dims}' if variable.dims else 'one number'}."
@@ -187,10 +199,14 @@ class Binding:
         earlier = any(variable.name in g for g in self.given[: local.number])
         return earlier and set(variable.dims) <= self.shared and variable.into not in local.codes
 
-    def _is_needed(self, name: str, given: Mapping[str, Given]) -> bool:
+    def _draws(self, local: Batch) -> bool:
+        """Whether what a batch does not observe is unknown there; else it is not there."""
+        return self.draw_observed and local.number == len(self.given) - 1
+
+    def _is_needed(self, name: str, local: Batch, given: Mapping[str, Given]) -> bool:
         """Whether anything that will be in the problem depends on a column."""
         random = self.model.random.values()
-        prior_only = not self.draw_observed and not any(r.observed and r.name in given for r in random)
+        prior_only = not self._draws(local) and not any(r.observed and r.name in given for r in random)
         users = [e for r in random if not (r.observed and prior_only) for e in r.parameters]
         users += [t.expression for t in self.model.terms.values()]
         if not prior_only:
@@ -219,7 +235,7 @@ class Binding:
             if statement.name in given:
                 self._place_observation(local, statement, given[statement.name])
             elif statement.observed:
-                if self.draw_observed and not is_summary(given):
+                if self._draws(local) and not is_summary(given):
                     self._place_unobserved(local, statement)
                 continue
             elif local.number == 0:

@@ -16,10 +16,10 @@ from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.exact import ExactComponent, ExactConjugate
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
+from bayeskit.inference.predictive.weights import linear_weights
 from bayeskit.model.problem import Problem
 from bayeskit.posterior.finite import NotFinite, as_finite, of_finite
 from bayeskit.posterior.labels import wrapper
-from bayeskit.posterior.linear_weights import linear_weights
 from bayeskit.posterior.monotone import NotMonotone, monotone_marginal
 from bayeskit.posterior.shares import of_shares
 

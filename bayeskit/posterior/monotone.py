@@ -68,12 +68,21 @@ def monotone_marginal(
     dims = problem.latents[name].variable.dims
     if dims and set(expression.dims) != set(dims):
         raise NotMonotone(f"{expression} has the dims {expression.dims}, and '{name}' has {dims}")
-    return _Reader(name, base, label).read(expression)
+    return Reader(name, base, label).read(expression)
 
 
-class _Reader:
+class Reader:
+    """Reads the distribution of an expression of one latent, node by node."""
+
     def __init__(self, name: str, base: Distribution, label: Callable[[Expression], Any]) -> None:
         self.name, self.base, self.label = name, base, label
+
+    def _argument(self, node: Expression) -> Expression:
+        return next(child for child in node.children() if self.touches(child))
+
+    def touches(self, node: Expression) -> bool:
+        """Whether a node depends on what is unknown."""
+        return self.name in node.variables
 
     def read(self, node: Expression) -> Distribution:
         """Return the distribution of a node."""
@@ -81,7 +90,7 @@ class _Reader:
             return self.base
         if not isinstance(node, Apply):
             raise self._refuse(node)
-        touched = [arg for arg in node.args if self.name in arg.variables]
+        touched = [arg for arg in node.args if self.touches(arg)]
         if len(touched) > 1:
             return self._twice(node)
         inner = self.read(touched[0])
@@ -105,7 +114,7 @@ class _Reader:
             return self._raised(node, inner, _POWERS[function])
         if len(node.args) != 2:
             raise self._refuse(node)
-        first = self.name in node.args[0].variables
+        first = self.touches(node.args[0])
         value = self.label(node.args[1] if first else node.args[0])
         return self._binary(node, inner, value, first)
 
@@ -142,7 +151,7 @@ class _Reader:
             return transformed(inner, ToPower(exponent))
         whole = float(exponent).is_integer()
         if not whole or not np.all(np.asarray(upper) <= 0):
-            raise self._refuse(node, f", for {_argument(node, self.name)} may be negative")
+            raise self._refuse(node, f", for {self._argument(node)} may be negative")
         positive = transformed(inner, "negative", ToPower(exponent))
         return positive if exponent % 2 == 0 else transformed(positive, "negative")
 
@@ -171,10 +180,6 @@ class _Reader:
 def _nonzero(value: Any) -> None:
     if np.any(np.asarray(value) == 0):
         raise ParameterError("A monotone quotient must not have a zero.")
-
-
-def _argument(node: Expression, name: str) -> Expression:
-    return next(child for child in node.children() if name in child.variables)
 
 
 def _complement(node: Expression) -> Expression | None:

@@ -23,7 +23,7 @@ from bayeskit.posterior.derived import exact_derived
 from bayeskit.posterior.evidence import Evidence, log_evidence
 from bayeskit.posterior.forward import exact_forward
 from bayeskit.posterior.labels import wrapper
-from bayeskit.posterior.predictive import predict
+from bayeskit.posterior.prediction import Prediction
 from bayeskit.posterior.tree import GROUPS, to_tree
 from bayeskit.statistics.reduction import Reduction
 from bayeskit.statistics.sufficient import (
@@ -174,9 +174,6 @@ class Posterior:
             if isinstance(marginal, Refusal):
                 raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
             return marginal
-        latent = self._problem.latents[name]
-        if name in plan.forward and latent.prior.parents <= self._problem.env.keys():
-            return _known_prior(self._problem, name)
         forward = exact_forward(plan, name) if name in plan.forward else None
         if forward is not None:
             return forward
@@ -319,23 +316,24 @@ class Posterior:
         """
         return Posterior(self.model, (w * self.statistics).as_given(self.model))
 
-    def predict(
-        self, data: Any = None, *, draws: int = 1000, chains: int = 4, seed: Seed = None, **kwargs: Any
-    ) -> xr.DataTree:
-        """Draw from the posterior predictive distribution.
+    def predict(self, new_columns: Any = None, *, include_noise: bool = True, **columns: Any) -> Prediction:
+        """Return the posterior predictive of the observed variables: distributions where exact, and draws.
 
         Parameters
         ----------
-        data : mapping, Dataset or table, optional
+        new_columns : mapping, Dataset or table, optional
             New values of the columns the observations depend on; by default those conditioned on (replicated data).
-            New labels of a latent's dim are new groups, drawn from their prior given the rest.
+            New labels of a latent's dim are new groups, known by their prior given the rest.
+        include_noise : bool
+            False predicts the expected value of the observations given the latents: the mean of a normal, the
+            probability of a Bernoulli, the rate of a Poisson.
 
         Returns
         -------
-        xarray.DataTree
-            ``posterior`` and ``posterior_predictive`` (or, for new data, ``predictions``).
+        Prediction
+            ``prediction["y"]`` is a distribution; ``sample``, ``summary``.
         """
-        return predict(self, data, draws=draws, chains=chains, seed=seed, more=kwargs)
+        return Prediction(self, new_columns, columns, include_noise=include_noise)
 
     def save(self, path: str | Path, *, draws: xr.DataTree | None = None) -> None:
         """Write the posterior to a file, from which ``bk.load`` makes it again; an older file is replaced.
@@ -368,27 +366,6 @@ class Posterior:
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:
     """Bind data to a model; ``Model.condition`` is this function."""
     return Posterior(model, read_batch(model, data, kwargs))
-
-
-def _known_prior(problem: Problem, name: str) -> Distribution:
-    """Return the prior of a latent whose parameters are known, labelled."""
-    latent = problem.latents[name]
-    wrap = wrapper(problem, name)
-    factor = latent.prior
-    values: dict[str, Any] = {}
-    for parameter, array in zip(factor.distribution.parameters, factor.parameter_arrays(problem.env), strict=True):
-        raw = np.asarray(array)[0]
-        if parameter.event_ndim == 0:
-            values[parameter.name] = wrap(np.broadcast_to(raw, factor.shape))
-        elif parameter.event_ndim == 2 and len(factor.event) == 1:
-            values[parameter.name] = wrap(np.broadcast_to(raw, (*factor.shape, *raw.shape[-2:])), matrix=True)
-        elif not factor.event:
-            values[parameter.name] = wrap(np.broadcast_to(raw, (*factor.shape, raw.shape[-1])), category=True)
-        else:
-            values[parameter.name] = wrap(np.broadcast_to(raw, latent.shape))
-    if not factor.distribution.parameters:
-        return factor.distribution
-    return factor.distribution._with(**values)
 
 
 def _check_count(value: object, name: str, least: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +122,13 @@ def log_prior(problem: Problem, draws: Mapping[str, Array]) -> Group:
     return group
 
 
-def replicate(problem: Problem, draws: Mapping[str, Array], rng: np.random.Generator, shape: tuple[int, int]) -> Group:
+def replicate(
+    problem: Problem,
+    draws: Mapping[str, Array],
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    draw: Callable[..., Array] = draw_factor,
+) -> Group:
     """Return replicated data: every observation drawn anew from its distribution; ``shape`` counts chains and draws."""
     group: Group = {}
     total = shape[0] * shape[1]
@@ -134,7 +140,7 @@ def replicate(problem: Problem, draws: Mapping[str, Array], rng: np.random.Gener
         parts = []
         for start in range(0, total, size):
             env = {**problem.env, **{n: v[start : start + size] for n, v in flat.items()}}
-            parts.append(draw_factor(o.factor, env, rng, min(size, total - start)))
+            parts.append(draw(o.factor, env, rng, min(size, total - start)))
         values = np.concatenate(parts)
         values = values.reshape(*shape, *values.shape[1:])
         append(problem, group, {}, o.name, o.factor.plates, o.factor.plates + o.factor.event, values, lead=2)

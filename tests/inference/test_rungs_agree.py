@@ -312,7 +312,7 @@ def test_missing_numbers_are_their_predictive():
     with_gaps, without = m.condition({"y": y}), m.condition({"y": Y})
     np.testing.assert_allclose(with_gaps.log_evidence(), without.log_evidence(), rtol=1e-12)
     drawn = draws_of(with_gaps, 1)
-    predicted = without.predict(draws=400, seed=2)
+    predicted = without.predict().sample(400, seed=2)
     new = predicted["posterior_predictive"]["y"].values[..., :2]
     assert_agree({"y": drawn["y_missing"]}, {"y": new})
     assert_agree({n: drawn[n] for n in ("mu", "s2")}, draws_of(without, 3))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import bayeskit as bk
 from bayeskit.errors import RefusedError
@@ -46,10 +47,19 @@ def test_the_mean_of_a_missing_entry_is_the_line():
     assert np.allclose(posterior["y_missing"].mean(), line, rtol=1e-12)
 
 
-def test_a_missing_count_has_no_marginal():
+def test_a_missing_count_has_its_predictive():
     m = bk.Model()
     p = m.latent("p", bk.Beta(1, 1))
     m.observed("y", bk.Binomial(5, p), dims="obs")
+    missing = m.condition({"y": [1.0, np.nan, 3.0]})["y_missing"]
+    truth = stats.betabinom(5, 5, 7)
+    np.testing.assert_allclose(np.exp(missing.log_prob(np.arange(6.0)))[0], truth.pmf(np.arange(6)), rtol=1e-12)
+
+
+def test_a_missing_entry_under_a_sampled_core_has_no_marginal():
+    m = bk.Model()
+    a, b = m.latent("a", bk.HalfNormal(1)), m.latent("b", bk.HalfNormal(1))
+    m.observed("y", bk.Gamma(a, b), dims="obs")
     with pytest.raises(RefusedError, match="'y_missing' has no exact marginal"):
         m.condition({"y": [1.0, np.nan, 3.0]})["y_missing"]
 

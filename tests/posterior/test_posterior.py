@@ -119,7 +119,7 @@ def test_one_minus_a_share():
 def test_names_that_have_no_marginal():
     m = bk.Model()
     mu, s = m.latent("mu", bk.Normal(0, 1)), m.latent("s", bk.HalfNormal(1))
-    m.latent("next", bk.Normal(mu, s))
+    m.latent("next", bk.Normal(mu * mu, s))
     m.latent("idle", bk.Gamma(2, 1))
     m.observed("y", bk.Normal(mu, s), dims="obs")
     posterior = m.condition({"y": [1.0, 2.0]})

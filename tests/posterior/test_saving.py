@@ -46,7 +46,7 @@ def assert_alike(one, other, new):
     assert evidence(one) == evidence(other)
     assert_same_tree(drawn(one), drawn(other))
     if new is not None:
-        assert_same_tree(*(p.predict(new, **FEW) for p in (one, other)))
+        assert_same_tree(*(p.predict(new).sample(**FEW) for p in (one, other)))
 
 
 @pytest.fixture(params=[".nc", ".json"])

@@ -137,7 +137,7 @@ def test_replicates_and_derived_quantities_of_streamed_rows():
     m.observed("y", bk.Normal(b * x, 1), dims="obs")
     posterior = m.condition({"x": [1.0, 2.0], "y": [1.0, 2.0]}).update({"x": [3.0], "y": [2.0]})
     tree = posterior.sample(400, seed=1, include="posterior_predictive")
-    other = posterior.predict(seed=2)
+    other = posterior.predict().sample(seed=2)
     for group in (tree["posterior_predictive"], other["posterior_predictive"]):
         assert group["y"].sizes["obs"] == 3
         mean, var = posterior["b"].mean().values * np.array([1, 2, 3]), posterior["b"].var().values
@@ -158,7 +158,7 @@ def test_updates_that_are_refused():
 
 def test_replicates():
     posterior = shares().condition({"n": [100, 110], "y": [5, 7]})
-    tree = posterior.predict(seed=1)
+    tree = posterior.predict().sample(seed=1)
     y = tree["posterior_predictive"]["y"]
     assert y.dims == ("chain", "draw", "arm") and y.dtype == np.int64
     expected = stats.betabinom([100, 110], [6, 8], [96, 104])
@@ -171,7 +171,7 @@ def test_new_rows():
     x, y = rng.normal(size=(20, 2)), rng.normal(size=20)
     posterior = regression().condition({"x": x, "y": y})
     new = np.array([[1.0, 0.0], [2.0, 3.0], [0.0, 0.0]])
-    predicted = posterior.predict({"x": new}, seed=2)["predictions"]["y"]
+    predicted = posterior.predict({"x": new}).sample(seed=2)["predictions"]["y"]
     assert predicted.dims == ("chain", "draw", "obs") and predicted.sizes["obs"] == 3
     precision = x.T @ x + np.eye(2) / 9
     mean = np.linalg.solve(precision, x.T @ y)
@@ -185,7 +185,7 @@ def test_new_groups_are_drawn_from_their_prior_given_the_rest():
     rng = np.random.default_rng(5)
     group = np.repeat(["u", "v", "w"], 5)
     posterior = hierarchy().condition({"group": group, "y": rng.normal(size=15)})
-    tree = posterior.predict({"group": ["v", "new", "new"]}, draws=500, seed=3)
+    tree = posterior.predict({"group": ["v", "new", "new"]}).sample(500, seed=3)
     predicted, draws = tree["predictions"]["y"].values, tree["posterior"]
     old = draws["a"].sel(group="v").values
     sigma = draws["sigma"].values
@@ -209,7 +209,7 @@ def test_predict_refuses_what_is_not_there():
 def test_prediction_of_a_model_without_latents():
     m = bk.Model()
     m.observed("y", bk.Normal(0, 2), dims="obs")
-    tree = m.condition({"y": [1.0, 3.0]}).predict(seed=1)
+    tree = m.condition({"y": [1.0, 3.0]}).predict().sample(seed=1)
     assert_moments(tree["posterior_predictive"]["y"].values, [0.0, 0.0], [2.0, 2.0])
 
 

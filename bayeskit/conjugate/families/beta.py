@@ -34,12 +34,13 @@ class BetaFamily:
         return where_proper(self, naturals)
 
     def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
-        """Return ``log B(a + s, b + f) - log B(a, b)`` by rising factorials."""
+        """Return ``log B(a + s, b + f) - log B(a, b)`` by rising factorials, or as it is where these are the larger."""
         (a, b), (s, f) = prior, gained
         proper = self.is_proper(prior)
         a, b = distinct(a), distinct(b)
         with np.errstate(all="ignore"):
             gain = log_rising(a, s) + log_rising(b, f) - log_rising(a + b, s + f)
+            gain = np.where(s + f > a + b, log_beta(a + s, b + f) - log_beta(a, b), gain)
         return gain if proper.all() else np.where(proper, gain, difference(self, prior, gained))
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:

@@ -1,0 +1,1 @@
+"""Predictive distributions: what an observed variable will be, its latents integrated out."""
