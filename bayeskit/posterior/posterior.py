@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from bayeskit.distributions import Distribution
     from bayeskit.model import Model
+    from bayeskit.posterior.checks.leave_out import LeaveOut
+    from bayeskit.posterior.checks.rows import By
     from bayeskit.posterior.laplace import Laplace
     from bayeskit.posterior.mode import Mode
 
@@ -291,6 +293,66 @@ class Posterior:
             ``posterior`` and ``posterior_predictive`` (or, for new data, ``predictions``).
         """
         return predict(self, data, draws=draws, chains=chains, seed=seed, more=kwargs)
+
+    # ---- checks -------------------------------------------------------------------------------------------------
+    def loo(
+        self,
+        by: By = None,
+        *,
+        var_name: str | None = None,
+        draws: int = 1000,
+        chains: int = 4,
+        seed: Seed = None,
+    ) -> LeaveOut:
+        r"""Return the log predictive density of every row, or group of rows, from all the others.
+
+        .. math:: \log p(y_g \mid y_{-g}) = \log \int p(y_g \mid \theta) p(\theta \mid y_{-g}) d\theta
+
+        Rows are taken out of the posterior, not refitted: exactly where it is known in closed form, by enumeration or
+        by quadrature of a core of one number; where the core is sampled, by Pareto-smoothed importance sampling over
+        its draws with the rest integrated, and ``exact`` says so.
+
+        Parameters
+        ----------
+        by : str or sequence of str, optional
+            A dim of the observations or a column along them (or several): rows with one label are left out together.
+            By default every row on its own.
+        var_name : str, optional
+            Which observed variable, where the model has several; with ``by``, the default is all of them.
+        draws, chains, seed
+            Of the draws, where they are needed.
+
+        Returns
+        -------
+        LeaveOut
+            ``elpd``, ``se``, ``p_loo``, ``pointwise``, ``exact``, ``pareto_k``, ``mcse`` and ``to_arviz()``.
+
+        Raises
+        ------
+        RefusedError
+            Where rows have no density of their own, or others are conditioned on them.
+        DataError
+            Where ``by`` is no dim or column of the rows.
+
+        References
+        ----------
+        Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using leave-one-out cross-validation and
+        WAIC, Statistics and Computing 27, eq. 4.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Bernoulli(m.latent("p", bk.Beta(1, 1))), dims="throw")
+        >>> loo = m.condition({"y": [1, 1, 0, 1]}).loo()
+        >>> loo.pointwise.round(4).values  # a success has probability 3/5 given the others, the failure 1/5
+        array([-0.5108, -0.5108, -1.6094, -0.5108])
+        >>> loo.exact
+        True
+        """
+        from bayeskit.posterior.checks.leave_out import leave_out
+
+        return leave_out(self._plan, self._binding.problem, by, var_name, draws=draws, chains=chains, seed=seed)
 
     def __repr__(self) -> str:
         return f"Posterior of\n{self.model}\n{self.explain()}"

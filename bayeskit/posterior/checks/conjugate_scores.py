@@ -1,0 +1,131 @@
+r"""Rows left out of a conjugate latent: the difference of log normalisers.
+
+With natural parameters :math:`\eta` of the posterior, :math:`A` the log normaliser and :math:`t_g` what the rows of a
+group contribute,
+
+.. math:: \log p(y_g \mid y_{-g}) = b_g + A(\eta) - A(\eta - t_g), \qquad
+          \log p(\tilde y_g = y_g \mid y) = b_g + A(\eta + t_g) - A(\eta),
+
+summed over the elements of the latent that the group touches. Source: Bernardo and Smith (1994), Bayesian Theory,
+sec. 5.2.2 (predictive densities of conjugate families).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayeskit.conjugate.families import Naturals
+from bayeskit.conjugate.pull_back import along_frame
+from bayeskit.expressions import Constant
+from bayeskit.expressions.linear import Position
+from bayeskit.inference.conjugacy import ConjugateUpdate, Contribution, natural_parts
+from bayeskit.posterior.checks.rows import Groups
+
+Array = np.ndarray
+Environment = Mapping[str, Array]
+PAIR = "pair of a group and an element"
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Groups with the elements of the latent that they touch: ``group`` and ``cell`` of every pair."""
+
+    group: Array
+    cell: Array
+
+    @property
+    def count(self) -> int:
+        """Count them."""
+        return len(self.group)
+
+
+class ConjugateScores:
+    """Scores of the rows below one conjugate latent, given whatever else its children depend on.
+
+    Parameters
+    ----------
+    update : ConjugateUpdate
+        The latent, in the problem row by row.
+    groups : Groups
+        Which rows are left out together.
+    """
+
+    def __init__(self, update: ConjugateUpdate, groups: Groups) -> None:
+        self.update, self.groups = update, groups
+        latent = update.latent
+        self.shape = latent.shape[: len(latent.shape) - len(latent.prior.event)]
+        self.rows = [(c, g) for c in update.contributions if (g := groups.group_of(c.factor)) is not None]
+        self.pairs, self.children = self._pair_up()
+        self.cost = 4 * latent.size + sum(4 * g.size for _, g in self.rows)
+
+    @staticmethod
+    def serves(update: ConjugateUpdate, groups: Groups) -> bool:
+        """Whether it is known which element each row touches: an index that other latents move is not."""
+        known = groups.problem.env.keys()
+        positions = [p for c in update.contributions for p in c.positions.values() if not isinstance(p, str)]
+        return all(p.variables <= known for p in positions)
+
+    def _pair_up(self) -> tuple[Pairs, list[Contribution]]:
+        """Number the pairs of a group and an element that some row makes, and read the children through them."""
+        latent, plates, known = self.update.latent, len(self.shape), self.groups.problem.env
+        total = max(1, int(np.prod(self.shape, dtype=int)))
+        keys = [group * total + self._cell_of(c, known) for c, group in self.rows]
+        present, place = np.unique(np.concatenate(keys), return_inverse=True)
+        ends = np.cumsum([len(k) for k in keys])[:-1]
+        children = []
+        for (c, _), own in zip(self.rows, np.split(place, ends), strict=True):
+            pair: Position = Constant(own.reshape(c.factor.shape), c.factor.plates)
+            event = {d: c.positions[d] for d in latent.variable.dims[plates:]}
+            children.append(replace(c, positions={PAIR: pair, **event}))
+        return Pairs(present // total, present % total), children
+
+    def _cell_of(self, c: Contribution, known: Environment) -> Array:
+        """Return the element (over the plates of the latent) that each row touches: ``(rows,)``."""
+        cell: Array = np.zeros((1,) * (1 + len(c.factor.plates)), dtype=np.int64)
+        plates = self.update.latent.variable.dims[: len(self.shape)]
+        for dim, size in zip(plates, self.shape, strict=True):
+            p = c.positions[dim]
+            code = p if isinstance(p, str) else (p.evaluate(known).astype(np.int64), p.dims)
+            cell = cell * size + along_frame(code, c.factor.plates, c.factor.shape)
+        return np.broadcast_to(cell[0], c.factor.shape).reshape(-1)
+
+    def given(self, env: Environment) -> tuple[Naturals, Array]:
+        """Return what every pair contributes ``(batch, pairs, *event)``, and base terms ``(batch, groups)``."""
+        sizes = {**self.update.sizes, PAIR: self.pairs.count}
+        parts = [natural_parts(self.update.family, c, env, sizes) for c in self.children]
+        base: Array = np.zeros((1, self.groups.count))
+        for c, group in self.rows:
+            cells = c.base_cells(env)
+            base = base + sum_by(cells.reshape(len(cells), -1), group, self.groups.count)
+        return tuple(sum(p[1:], p[0]) for p in zip(*parts, strict=True)), base
+
+    def score(self, env: Environment) -> tuple[Array, Array]:
+        """Return the log densities of the groups given all rows, and given the others: each ``(batch, groups)``."""
+        family = self.update.family
+        gained, base = self.given(env)
+        full = self.at_pairs(self.update.naturals(env))
+        rest = tuple(f - g for f, g in zip(full, gained, strict=True))
+        with np.errstate(all="ignore"):
+            inside = family.log_gain(full, gained)
+            outside = family.log_gain(rest, gained)
+            proper = np.asarray(family.is_proper(rest))
+        outside = np.where(np.broadcast_to(proper, outside.shape), outside, -np.inf)
+        found = [base + sum_by(a, self.pairs.group, self.groups.count) for a in (inside, outside)]
+        return found[0], found[1]
+
+    def at_pairs(self, naturals: Naturals) -> Naturals:
+        """Return natural parameters of the elements at every pair: ``(batch, pairs, *event)``."""
+        plates = 1 + len(self.shape)
+        return tuple(n.reshape(n.shape[0], -1, *n.shape[plates:])[:, self.pairs.cell] for n in naturals)
+
+
+def sum_by(values: Array, key: Array, count: int) -> Array:
+    """Sum ``(batch, n)`` by a key of the last axis: ``(batch, count)``."""
+    if len(key) == count and np.array_equal(key, np.arange(count)):
+        return values
+    batch = len(values)
+    flat = np.arange(batch)[:, None] * count + key
+    return np.bincount(flat.ravel(), np.ravel(values), batch * count).reshape(batch, count)
