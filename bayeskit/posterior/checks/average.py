@@ -89,7 +89,7 @@ def smoothed(log_out: Array, r_eff: float) -> tuple[Array, Array, Array]:
     found[~moving] = log_out[:, ~moving].min(axis=0)
     if moving.any():
         here = log_out[:, moving].T
-        log_w, k[moving] = array_stats.psislw(-here, r_eff=r_eff)
+        log_w, k[moving] = array_stats.psislw(here, r_eff=r_eff)  # it negates
         log_w = log_w - logsumexp(log_w, axis=-1, keepdims=True)
         found[moving] = logsumexp(log_w + here, axis=-1)
         spread = np.exp(2 * log_w) * np.expm1(here - found[moving][:, None]) ** 2

@@ -15,6 +15,7 @@ from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.eliminate import eliminate
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.elimination.pieces import Piece
+from bayeskit.inference.enumeration import enumeration
 from bayeskit.inference.exact import ExactComponent, ExactConjugate, ExactFinite, exact_component
 from bayeskit.inference.exact_gaussian import ExactGaussian
 from bayeskit.inference.plan import Plan
@@ -107,10 +108,32 @@ def _collapsed_part(problem: Problem, component: CollapsedComponent, groups: Gro
 
 def _swept_part(problem: Problem, names: Sequence[str], groups: Groups, plan: Plan) -> Part:
     """Return latents that are swept: what elimination would integrate is integrated given the draws of the rest."""
-    found = eliminate(problem, names)
-    held, scores = _integrated(problem, () if isinstance(found, Refusal) else found.pieces, groups)
+    held, scores = _summed(problem, names, groups)
+    if not held:
+        found = eliminate(problem, names)
+        held, scores = _integrated(problem, () if isinstance(found, Refusal) else found.pieces, groups)
     core = tuple(n for n in names if n not in held)
     return Part([*scores, *_plain(problem, names, groups, held)], core, reason=f"{_list(core)} are averaged over draws")
+
+
+def _summed(problem: Problem, names: Sequence[str], groups: Groups) -> tuple[set[str], list[Scores]]:
+    """Return finite latents that are enumerated given the rest, no two of which meet, and the scores below them."""
+    held: set[str] = set()
+    scores: list[Scores] = []
+    for name in names:
+        if not problem.latents[name].prior.distribution.discrete or held & _met(problem, name):
+            continue
+        found = enumeration(problem, name)
+        if not isinstance(found, Refusal) and FiniteScores.serves(found, groups):
+            held.add(name)
+            if _rows_below(problem, [name], groups):
+                scores.append(FiniteScores(found, groups))
+    return held, scores
+
+
+def _met(problem: Problem, name: str) -> set[str]:
+    """Return the latents that share a factor with one."""
+    return set().union(*(f.variables for f in problem.factors_of([name])))
 
 
 def _integrated(problem: Problem, pieces: Sequence[Piece], groups: Groups) -> tuple[set[str], list[Scores]]:
