@@ -23,6 +23,7 @@ from scipy.special import logsumexp
 Array = np.ndarray
 Environment = Mapping[str, Array]
 _CHUNK = 4_000_000  # numbers held at once
+_GROUPS = 50  # whose effective draws are counted
 _NEGLIGIBLE = 1e-60  # weight of a node, relative to the largest, that no row can make count
 
 
@@ -69,14 +70,27 @@ def over_nodes(scores: Sequence[Scores], known: Environment, core: Environment, 
     return Averaged(inside, -outside)
 
 
-def over_draws(scores: Sequence[Scores], known: Environment, draws: Environment, r_eff: float) -> Averaged:
-    """Average over draws ``(draws, *dims)``; groups that no draw moves are exact."""
+def over_draws(scores: Sequence[Scores], known: Environment, draws: Environment, chains: int) -> Averaged:
+    """Average over draws ``(chains * draws, *dims)``; groups that no draw moves are exact."""
     count = len(next(iter(draws.values())))
     parts = [total(scores, env) for env, _ in _chunks(scores, known, draws, count)]
     log_in, log_out = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
     inside = logsumexp(log_in, axis=0) - np.log(count)
-    outside, k, variance = smoothed(log_out, r_eff)
+    outside, k, variance = smoothed(log_out, effective(log_out, chains))
     return Averaged(inside, outside, k, variance)
+
+
+def effective(log_out: Array, chains: int) -> float:
+    """Return which share of the draws is effective for the scores: the mean over some of the groups."""
+    from arviz_stats.base import array_stats
+
+    count, groups = log_out.shape
+    some = log_out[:, np.unique(np.linspace(0, groups - 1, _GROUPS).astype(int))]
+    some = some[:, np.isfinite(some).all(axis=0) & (np.ptp(some, axis=0) > 0)]
+    if not some.shape[1] or count // chains < 4:
+        return 1.0
+    ess = array_stats.ess(some.reshape(chains, -1, some.shape[1]), method="mean", chain_axis=0, draw_axis=1)
+    return float(min(1.0, np.nanmean(ess) / count))
 
 
 def smoothed(log_out: Array, r_eff: float) -> tuple[Array, Array, Array]:

@@ -138,11 +138,11 @@ def leave_out(
     groups = group_rows(problem, by, var_name)
     parts = parts_of(plan, groups)
     sampled: dict[str, Array] | None = None
-    r_eff, found = 1.0, []
+    found = []
     for part in parts:
         if part.core and part.weights is None and sampled is None:
-            sampled, r_eff = _drawn(plan, draws, chains, seed)
-        found.append(_averaged(part, groups, sampled, r_eff))
+            sampled = _drawn(plan, draws, chains, seed)
+        found.append(_averaged(part, groups, sampled, chains))
     inside, outside = sum(f.inside for f in found), sum(f.outside for f in found)
     if np.isnan(outside).any() or np.isnan(inside).any():
         raise RefusedError(
@@ -163,7 +163,7 @@ def leave_out(
     return LeaveOut(groups, inside, outside, k, variance, draws * chains if ks else 0, reason)
 
 
-def _averaged(part: Part, groups: Groups, sampled: dict[str, Array] | None, r_eff: float) -> Averaged:
+def _averaged(part: Part, groups: Groups, sampled: dict[str, Array] | None, chains: int) -> Averaged:
     """Average the scores of one part over its core."""
     known = groups.problem.env
     with np.errstate(all="ignore"):
@@ -173,18 +173,10 @@ def _averaged(part: Part, groups: Groups, sampled: dict[str, Array] | None, r_ef
         if part.weights is not None and part.nodes is not None:
             return over_nodes(part.scores, known, part.nodes, part.weights)
         assert sampled is not None
-        return over_draws(part.scores, known, {n: sampled[n] for n in part.core}, r_eff)
+        return over_draws(part.scores, known, {n: sampled[n] for n in part.core}, chains)
 
 
-def _drawn(plan: Plan, draws: int, chains: int, seed: Seed) -> tuple[dict[str, Array], float]:
-    """Return draws of all latents, ``(chains * draws, *dims)``, and the share of them that is effective."""
-    from arviz_stats.base import array_stats
-
+def _drawn(plan: Plan, draws: int, chains: int, seed: Seed) -> dict[str, Array]:
+    """Return draws of all latents: ``(chains * draws, *dims)``."""
     run = run_plan(plan, make_rng(seed)[0], draws=draws, tune=1000, chains=chains, progress=False)
-    r_eff = 1.0
-    if plan.steps or plan.method == "collapsed":
-        first = [v.reshape(chains, draws, -1)[:, :, :20] for v in run.latents.values() if v.dtype.kind == "f"]
-        numbers = np.concatenate(first, axis=-1) if first else np.zeros((chains, draws, 0))
-        ess = array_stats.ess(numbers, method="mean", chain_axis=0, draw_axis=1) if numbers.shape[-1] else np.ones(1)
-        r_eff = float(min(1.0, np.nanmean(ess) / (chains * draws)))
-    return {n: v.reshape(-1, *v.shape[2:]) for n, v in run.latents.items()}, r_eff
+    return {n: v.reshape(-1, *v.shape[2:]) for n, v in run.latents.items()}
