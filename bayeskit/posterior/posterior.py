@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
     from bayeskit.model import Model
     from bayeskit.posterior.checks.leave_out import LeaveOut
+    from bayeskit.posterior.checks.prequential import Prequential
     from bayeskit.posterior.checks.rows import By
     from bayeskit.posterior.laplace import Laplace
     from bayeskit.posterior.mode import Mode
@@ -353,6 +354,52 @@ class Posterior:
         from bayeskit.posterior.checks.leave_out import leave_out
 
         return leave_out(self._plan, self._binding.problem, by, var_name, draws=draws, chains=chains, seed=seed)
+
+    def prequential(
+        self, by: By = None, *, order: Sequence[int] | None = None, var_name: str | None = None
+    ) -> Prequential:
+        r"""Return the log predictive density of every row, or block of rows, from those before it.
+
+        .. math:: \log p(y_t \mid y_1, \dots, y_{t-1}), \qquad \sum_t \log p(y_t \mid y_{<t}) = \log p(y)
+
+        Parameters
+        ----------
+        by : str or sequence of str, optional
+            A dim of the observations or a column along them: rows with one label are one block, in the order of the
+            labels. By default every row is its own.
+        order : sequence of int, optional
+            The places of the rows (or blocks) in the order in which they came; by default as they stand.
+        var_name : str, optional
+            Which observed variable, where the model has several: the others are known from the start.
+
+        Returns
+        -------
+        Prequential
+            ``pointwise``, ``total`` and ``order``.
+
+        Raises
+        ------
+        RefusedError
+            Where the core is sampled.
+
+        References
+        ----------
+        Dawid (1984), Statistical theory: the prequential approach, JRSS A 147, 278-292.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Bernoulli(m.latent("p", bk.Beta(1, 1))), dims="throw")
+        >>> posterior = m.condition({"y": [1, 1, 0, 1]})
+        >>> posterior.prequential().pointwise.round(4).values  # 1/2, 2/3, 1/4, 3/5
+        array([-0.6931, -0.4055, -1.3863, -0.5108])
+        >>> round(posterior.prequential().total - posterior.log_evidence(), 10)
+        0.0
+        """
+        from bayeskit.posterior.checks.prequential import prequential
+
+        return prequential(self._plan, self._binding.problem, by, var_name, order)
 
     def __repr__(self) -> str:
         return f"Posterior of\n{self.model}\n{self.explain()}"

@@ -31,9 +31,14 @@ class Scores(Protocol):
     """Log densities of groups of rows given all rows, and given the others; zero for what is not theirs."""
 
     cost: int
+    work: float  # multiplications that `sequence` takes for an entry of the batch
+    memory: int  # and numbers that it holds
 
     def score(self, env: Environment) -> tuple[Array, Array]:
         """Return both: each ``(batch, groups)``."""
+
+    def sequence(self, env: Environment, upto: int) -> Array:
+        """Return the log densities of the groups before one, each given those before it: ``(batch, groups)``."""
 
 
 @dataclass(frozen=True, eq=False)

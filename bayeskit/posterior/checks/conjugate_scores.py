@@ -60,6 +60,7 @@ class ConjugateScores:
         self.rows = [(c, g) for c in update.contributions if (g := groups.group_of(c.factor)) is not None]
         self.pairs, self.children = self._pair_up()
         self.cost = 4 * latent.size + sum(4 * g.size for _, g in self.rows)
+        self.work, self.memory = float(self.cost), self.cost
 
     @staticmethod
     def serves(update: ConjugateUpdate, groups: Groups) -> bool:
@@ -116,10 +117,49 @@ class ConjugateScores:
         found = [base + sum_by(a, self.pairs.group, self.groups.count) for a in (inside, outside)]
         return found[0], found[1]
 
+    def sequence(self, env: Environment, upto: int) -> Array:
+        """Return the log densities of the groups, each given those before it: ``(batch, groups)``; NaN if improper."""
+        gained, base = self.given(env)
+        own = {id(c) for c, _ in self.rows}
+        start = self.update.prior(env)
+        for c in self.update.contributions:
+            if id(c) not in own:
+                part = natural_parts(self.update.family, c, env, self.update.sizes)
+                start = tuple(a + b for a, b in zip(start, part, strict=True))
+        order = np.lexsort((self.pairs.group, self.pairs.cell))
+        begin = np.flatnonzero(np.diff(self.pairs.cell[order], prepend=-1))
+        before = tuple(
+            a + _sums_before(np.asarray(g), order, begin, self.pairs.count)
+            for a, g in zip(self.at_pairs(start), gained, strict=True)
+        )
+        with np.errstate(all="ignore"):
+            each = self.update.family.log_gain(before, gained)
+            proper = np.asarray(self.update.family.is_proper(before))
+        each = np.where(np.broadcast_to(proper, each.shape), each, np.nan)
+        return np.asarray(base + sum_by(each, self.pairs.group, self.groups.count))
+
     def at_pairs(self, naturals: Naturals) -> Naturals:
         """Return natural parameters of the elements at every pair: ``(batch, pairs, *event)``."""
         plates = 1 + len(self.shape)
         return tuple(n.reshape(n.shape[0], -1, *n.shape[plates:])[:, self.pairs.cell] for n in naturals)
+
+
+def _sums_before(values: Array, order: Array, begin: Array, count: int) -> Array:
+    """Return, for every pair, the sum over the pairs of its element that come before it: ``(batch, pairs, *event)``."""
+    if values.ndim < 2:
+        return np.zeros(())
+    values = np.broadcast_to(values, (len(values), count, *values.shape[2:]))
+    return sums_before(values, order, begin)
+
+
+def sums_before(values: Array, order: Array, begin: Array) -> Array:
+    """Return running sums ``(batch, n, ...)``, each value its own left out, anew from each of ``begin`` in an order."""
+    running = np.cumsum(values[:, order], axis=1) - values[:, order]
+    lengths = np.diff(begin, append=len(order))
+    running = running - np.repeat(running[:, begin], lengths, axis=1)
+    result = np.empty(running.shape)
+    result[:, order] = running
+    return result
 
 
 def sum_by(values: Array, key: Array, count: int) -> Array:

@@ -18,7 +18,7 @@ from bayeskit.conjugate.pull_back import along_frame
 from bayeskit.inference.elementwise import Places
 from bayeskit.inference.enumeration import Enumeration
 from bayeskit.model.problem import Factor
-from bayeskit.posterior.checks.conjugate_scores import sum_by
+from bayeskit.posterior.checks.conjugate_scores import sum_by, sums_before
 from bayeskit.posterior.checks.rows import Groups
 
 Array = np.ndarray
@@ -40,6 +40,7 @@ class FiniteScores:
         self.pairs, place = np.unique(np.concatenate([g * self.total + c for _, g, c in self.rows]), return_inverse=True)
         self._place = np.split(place, np.cumsum([len(g) for _, g, _ in self.rows])[:-1])
         self.cost = len(found.values) * (self.total + sum(2 * len(g) for _, g, _ in self.rows))
+        self.work, self.memory = float(self.cost), self.cost
 
     @staticmethod
     def serves(found: Enumeration, groups: Groups) -> bool:
@@ -74,6 +75,22 @@ class FiniteScores:
             inside = logsumexp(full + each, axis=-1) - evidence
         group = self.pairs // self.total
         return sum_by(inside, group, self.groups.count), sum_by(outside, group, self.groups.count)
+
+    def sequence(self, env: Environment, upto: int) -> Array:
+        """Return the log densities of the groups, each given those before it: ``(batch, groups)``."""
+        own, ruled_out = self.by_pair(env)
+        group, cell = self.pairs // self.total, self.pairs % self.total
+        order = np.lexsort((group, cell))
+        begin = np.flatnonzero(np.diff(cell[order], prepend=-1))
+        finite, barred = self.weights(env)
+        totals = [sum_by_cell(a, cell, self.total) for a in (own, ruled_out)]
+        start = finite - totals[0], barred - totals[1]
+        before = [s[:, cell] + sums_before(a, order, begin) for s, a in zip(start, (own, ruled_out), strict=True)]
+        prior = np.where(before[1] > 0, -np.inf, before[0])
+        each = np.where(ruled_out > 0, -np.inf, own)
+        with np.errstate(all="ignore"):
+            found = logsumexp(prior + each, axis=-1) - logsumexp(prior, axis=-1)
+        return sum_by(found, group, self.groups.count)
 
     def weights(self, env: Environment) -> tuple[Array, Array]:
         """Return, for each element and value, the sum of finite log terms and how many are minus infinity."""
@@ -114,3 +131,8 @@ def split(logs: Array) -> tuple[Array, Array]:
     """Return log terms with zero where they are minus infinity, and where they are."""
     barred = np.isneginf(logs)
     return np.where(barred, 0.0, logs), barred.astype(float)
+
+
+def sum_by_cell(values: Array, cell: Array, count: int) -> Array:
+    """Sum ``(batch, pairs, values)`` by element."""
+    return np.stack([sum_by(v, cell, count) for v in np.moveaxis(values, -1, 0)], axis=-1)

@@ -27,6 +27,7 @@ from bayeskit.model.problem import Problem
 from bayeskit.posterior.checks.conjugate_scores import sum_by
 from bayeskit.posterior.checks.downdate import LOST, Predicted, UnitRows, predicted
 from bayeskit.posterior.checks.rows import Groups
+from bayeskit.posterior.checks.sequential import one_by_one
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
@@ -51,6 +52,7 @@ class GaussianScores:
         self.rows = [(bf, g) for bf, g in found if g is not None]
         n = sum(bf.design.rows for bf, _ in self.rows)
         self.cost = 6 * block.layout.size + 3 * n * (block.layout.width + block.layout.rest + 3)
+        self.work, self.memory = float(n + block.total) * block.total**2, (2 * n + 6 * block.total) * (block.total + 3)
 
     def system(self, env: Environment) -> tuple[Factored, Array]:
         """Return the factored system of all rows, and what it is about."""
@@ -79,6 +81,26 @@ class GaussianScores:
     def by_group(self, values: Array) -> Array:
         """Sum what belongs to keys by group."""
         return values
+
+    def sequence(self, env: Environment, upto: int) -> Array:
+        """Return the log densities of the first groups, each given those before it: ``(batch, groups)``."""
+        pilot = self.system(env)[1]
+        rows, key, carried = self.unit_rows(env, pilot)
+        order = np.argsort(self.time(key), kind="stable")
+        order = order[self.time(key[order]) < upto]
+        known = [bf for bf in self.block.factors if self.groups.group_of(bf.factor) is None]
+        prior = [rows_at(self.block, bf, env, pilot)[0] for bf in known]
+        each = one_by_one(self.block.layout, prior, rows.take(order), self.prior_scale)
+        return sum_by(each, self.time(key[order]), self.groups.count) + carried
+
+    def time(self, key: Array) -> Array:
+        """Return the group of each key."""
+        return key
+
+    @property
+    def prior_scale(self) -> tuple[Array, Array] | None:
+        """Shape and rate of the common precision before any row; None where the scales are known."""
+        return None
 
     def density(self, found: Predicted, key: Array, sign: int) -> Array:
         """Return log densities from squares and determinants: normal."""
@@ -192,6 +214,15 @@ class CommonScaleScores(GaussianScores):
         cell = self._pairs % self.exact.cells
         n = np.bincount(key, minlength=self.keys)
         return log_t(found, n, self.exact.shape[cell], self.exact.rate[cell], sign)
+
+    def time(self, key: Array) -> Array:
+        """Return the group of each pair."""
+        return np.asarray(self._pairs[key] // self.exact.cells)
+
+    @property
+    def prior_scale(self) -> tuple[Array, Array] | None:
+        """Shape and rate of the common precision before any row."""
+        return self.scale.shape, self.scale.rate
 
     def cell_of_key(self, key: int) -> int:
         """Return the cell of the scale of a pair."""

@@ -22,9 +22,14 @@ class PlainScores:
         assert group is not None
         self.factor, self.groups, self.group = factor, groups, group
         self.cost = 3 * len(group)
+        self.work, self.memory = float(self.cost), self.cost
 
     def score(self, env: Environment) -> tuple[Array, Array]:
         """Return the log likelihood of the groups, twice: ``(batch, groups)``."""
         cells = self.factor.log_prob(env)
         found = sum_by(cells.reshape(len(cells), -1), self.group, self.groups.count)
         return found, found
+
+    def sequence(self, env: Environment, upto: int) -> Array:
+        """Return the log likelihood of the groups: ``(batch, groups)``."""
+        return self.score(env)[0]
