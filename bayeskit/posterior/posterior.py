@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayeskit.model import Model
     from bayeskit.posterior.checks.leave_out import LeaveOut
     from bayeskit.posterior.checks.prequential import Prequential
+    from bayeskit.posterior.checks.replicated import PredictiveCheck, Statistic
     from bayeskit.posterior.checks.rows import By
     from bayeskit.posterior.laplace import Laplace
     from bayeskit.posterior.mode import Mode
@@ -400,6 +401,57 @@ class Posterior:
         from bayeskit.posterior.checks.prequential import prequential
 
         return prequential(self._plan, self._binding.problem, by, var_name, order)
+
+    def ppc(
+        self,
+        statistic: Statistic | Sequence[Statistic],
+        by: By = None,
+        *,
+        var_name: str | None = None,
+        tree: xr.DataTree | None = None,
+        draws: int = 1000,
+        chains: int = 4,
+        seed: Seed = None,
+    ) -> PredictiveCheck:
+        r"""Return a posterior predictive check: how often replicated data have a larger statistic than the data.
+
+        .. math:: p = \Pr\bigl(T(y^{\mathrm{rep}}) \ge T(y) \mid y\bigr)
+
+        Parameters
+        ----------
+        statistic : str, callable, or several of them
+            ``"mean"``, ``"sd"``, ``"min"``, ``"max"``, or a function of a DataArray with the dims chain and draw, which
+            it keeps. By groups the rows of one group come to it over the dim ``row``.
+        by : str or sequence of str, optional
+            A dim of the observations or a column along them: the statistic of each group.
+        var_name : str, optional
+            Which observed variable, where the model has several.
+        tree : DataTree, optional
+            Draws with the group ``posterior_predictive``; by default ``sample(draws, chains=, seed=)``.
+
+        Returns
+        -------
+        PredictiveCheck
+            ``p_value``, ``mcse``, ``observed``, ``replicated`` and ``tree``, which ``arviz.plot_ppc_dist`` understands.
+
+        References
+        ----------
+        Gelman et al. (2013), Bayesian Data Analysis, sec. 6.3.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Poisson(m.latent("rate", bk.Gamma(1, 1))), dims="day")
+        >>> check = m.condition({"y": [0, 0, 1, 14, 0, 1]}).ppc("max", seed=1)
+        >>> bool(check.p_value < 0.01)  # one day stands out
+        True
+        """
+        from bayeskit.posterior.checks.replicated import check
+
+        if tree is None:
+            tree = self.sample(draws, chains=chains, seed=seed, include="posterior_predictive")
+        return check(self._binding.problem, tree, statistic, by, var_name)
 
     def __repr__(self) -> str:
         return f"Posterior of\n{self.model}\n{self.explain()}"

@@ -12,7 +12,7 @@ from bayeskit.errors import DataError, RefusedError
 from bayeskit.expressions import aligner
 from bayeskit.model.problem import Factor, Observation, Problem
 from bayeskit.model.statements import IndexColumn
-from bayeskit.posterior.labels import append, own_dims
+from bayeskit.posterior.labels import Group, append, own_dims
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,15 +62,31 @@ class Groups:
         import xarray as xr
 
         if not self.names:
-            return _over_rows(self, values)
+            return self.over_rows(values)
         if len(self.names) == 1:
             (name,) = self.names
             return xr.DataArray(values, dims=[name], coords={name: self.labels[name]})
         coords = {n: ("group", labels) for n, labels in self.labels.items()}
         return xr.DataArray(values, dims=["group"], coords=coords)
 
+    def over_rows(self, values: Array) -> xr.DataArray:
+        """Return each row's group's number over the dims that ``log_likelihood`` of the draws has."""
+        import xarray as xr
 
-def group_rows(problem: Problem, by: By, var_name: str | None) -> Groups:
+        held: Group = {}
+        grown: dict[str, Array] = {}
+        for t in self.targets:
+            f = t.factor
+            append(self.problem, held, grown, f.name, f.plates, f.plates, values[t.group].reshape(f.shape))
+        name = self.targets[0].factor.name
+        if len(held) > 1:
+            return xr.DataArray(values, dims=[f"{name}_row"], name=name)
+        coords = {d: self.problem.coords[d] for d in self.problem.coords if d in held[name][0]} | grown
+        ((dims, array),) = own_dims(held, coords).values()
+        return xr.DataArray(array, dims=dims, coords={d: coords[d] for d in dims if d in coords}, name=name)
+
+
+def group_rows(problem: Problem, by: By, var_name: str | None, *, whole: bool = False) -> Groups:
     """Put the observed rows in groups.
 
     Parameters
@@ -81,12 +97,13 @@ def group_rows(problem: Problem, by: By, var_name: str | None) -> Groups:
         Dims of the observations, or columns that run along them; None for every row on its own.
     var_name : str, optional
         The observed variable whose rows are meant; by default the only one, or with ``by`` all of them.
+    whole : bool
+        Whether open entries count as rows too.
     """
     chosen = _chosen(problem, by, var_name)
-    _check_alone(problem, chosen)
-    factors = [o.known for _, o in chosen]
-    assert all(f is not None for f in factors)
-    known = [f for f in factors if f is not None]
+    if not whole:
+        _check_known(problem, chosen)
+    known = [o.factor if whole or o.known is None else o.known for _, o in chosen]
     if by is None:
         sizes = [int(np.prod(f.shape, dtype=int)) for f in known]
         starts = np.cumsum([0, *sizes])
@@ -95,7 +112,7 @@ def group_rows(problem: Problem, by: By, var_name: str | None) -> Groups:
     names = (by,) if isinstance(by, str) else tuple(by)
     if not names:
         raise DataError("by must name at least one dim or column. Got none. Leave it out for every row on its own.")
-    codes, levels = zip(*(_codes(problem, name, chosen) for name in names), strict=True)
+    codes, levels = zip(*(_codes(problem, name, chosen, whole) for name in names), strict=True)
     flat: Array = np.zeros(sum(len(c) for c in codes[0]), dtype=np.int64)
     for code, level in zip(codes, levels, strict=True):
         flat = flat * len(level) + np.concatenate(code)
@@ -125,17 +142,17 @@ def _chosen(problem: Problem, by: By, var_name: str | None) -> list[tuple[int, O
             f"The model observes {', '.join(map(repr, observed))}: which rows are meant must be said. Got no var_name. "
             f"Give var_name='{observed[0]}', or by= to take all rows of one label together."
         )
-    for _, o in numbered:
-        if o.known is None and (var_name in (None, o.name)):
+    return [(b, o) for b, o in numbered if var_name in (None, o.name)]
+
+
+def _check_known(problem: Problem, chosen: list[tuple[int, Observation]]) -> None:
+    """Refuse rows without a density of their own, and rows that others are conditioned on."""
+    for _, o in chosen:
+        if o.known is None:
             raise RefusedError(
                 f"The rows of '{o.name}' have no density one by one: its vectors are known in part, or not at all. "
                 "Leave the incomplete rows out of the data."
             )
-    return [(b, o) for b, o in numbered if var_name in (None, o.name)]
-
-
-def _check_alone(problem: Problem, chosen: list[tuple[int, Observation]]) -> None:
-    """Refuse rows that others are conditioned on: without them these would have no density."""
     names = {o.name for _, o in chosen}
     for factor in problem.factors:
         for name in names:
@@ -146,9 +163,16 @@ def _check_alone(problem: Problem, chosen: list[tuple[int, Observation]]) -> Non
                 )
 
 
-def _codes(problem: Problem, name: str, chosen: list[tuple[int, Observation]]) -> tuple[list[Array], Array]:
-    """Return the codes of every observation's known rows, and the labels they point to."""
+def _codes(
+    problem: Problem, name: str, chosen: list[tuple[int, Observation]], whole: bool
+) -> tuple[list[Array], Array]:
+    """Return the codes of every observation's rows, and the labels they point to."""
     found = [_labels(problem, name, number, o, chosen) for number, o in chosen]
+    if not whole:
+        found = [
+            a if o.known is o.factor else a[~np.asarray(o.is_missing).reshape(-1)]
+            for a, (_, o) in zip(found, chosen, strict=True)
+        ]
     if name in problem.model.columns:
         column = problem.model.columns[name]
         known = problem.coords.get(column.into) if isinstance(column, IndexColumn) else None
@@ -164,7 +188,7 @@ def _codes(problem: Problem, name: str, chosen: list[tuple[int, Observation]]) -
 def _labels(
     problem: Problem, name: str, number: int, o: Observation, chosen: list[tuple[int, Observation]]
 ) -> Array:
-    """Return the label of every known row of one observation."""
+    """Return the label of every row of one observation."""
     factor, coords = o.factor, problem.batch_coords[number]
     column = problem.model.columns.get(name)
     if name in factor.plates:
@@ -185,23 +209,4 @@ def _labels(
             f"{columns}. Got {name!r}."
         )
     laid = aligner(dims, factor.plates)(np.asarray(labels)[None])[0]
-    every = np.broadcast_to(laid, factor.shape).reshape(-1)
-    if o.known is not factor:
-        every = every[~np.asarray(o.is_missing).reshape(-1)]
-    return every
-
-
-def _over_rows(groups: Groups, values: Array) -> xr.DataArray:
-    """Return a number of every row over the dims that ``log_likelihood`` of the draws has."""
-    import xarray as xr
-
-    problem, held, grown = groups.problem, {}, {}
-    for target in groups.targets:
-        factor = target.factor
-        append(problem, held, grown, factor.name, factor.plates, factor.plates, values[target.group].reshape(factor.shape))
-    name = groups.targets[0].factor.name
-    if len(held) > 1:
-        return xr.DataArray(values, dims=[f"{name}_row"], name=name)
-    coords = {d: problem.coords[d] for d in problem.coords if d in held[name][0]} | grown
-    ((dims, array),) = own_dims(held, coords).values()
-    return xr.DataArray(array, dims=dims, coords={d: coords[d] for d in dims if d in coords}, name=name)
+    return np.broadcast_to(laid, factor.shape).reshape(-1)
