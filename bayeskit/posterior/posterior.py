@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bayeskit.posterior.checks.prequential import Prequential
     from bayeskit.posterior.checks.replicated import PredictiveCheck, Statistic
     from bayeskit.posterior.checks.rows import By
+    from bayeskit.posterior.checks.sensitivity import Sensitivity
     from bayeskit.posterior.laplace import Laplace
     from bayeskit.posterior.mode import Mode
 
@@ -148,30 +149,7 @@ class Posterior:
         RefusedError
             Where it has no closed form; the message says why.
         """
-        if name in self._problem.derived:
-            return exact_derived(self._plan, name)
-        if name not in self._problem.latents:
-            raise RefusedError(
-                f"'{name}' is not a latent of the posterior. Its latents are {list(self._problem.latents)}, "
-                f"derived {list(self._problem.derived)}."
-            )
-        plan, wrap = self._plan, wrapper(self._problem, name)
-        component = plan.component_of(name)
-        if component is not None:
-            return component.marginal(name, wrap)
-        collapsed = plan.collapsed_of(name)
-        if collapsed is not None:
-            marginal = collapsed.marginal(name, wrap)
-            if isinstance(marginal, Refusal):
-                raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
-            return marginal
-        latent = self._problem.latents[name]
-        if name in plan.forward and latent.prior.parents <= self._problem.env.keys():
-            return _known_prior(self._problem, name)
-        forward = exact_forward(plan, name) if name in plan.forward else None
-        if forward is not None:
-            return forward
-        raise RefusedError(f"'{name}' has no exact marginal here ({plan.notes[name]}). Use sample() or summary().")
+        return exact_marginal(self._plan, name)
 
     @property
     def is_exact(self) -> bool:
@@ -453,8 +431,83 @@ class Posterior:
             tree = self.sample(draws, chains=chains, seed=seed, include="posterior_predictive")
         return check(self._binding.problem, tree, statistic, by, var_name)
 
+    def sensitivity(
+        self, var_names: Sequence[str] | None = None, *, prior: Sequence[str] | None = None, step: float = 0.01
+    ) -> Sensitivity:
+        r"""Return how the exact marginals move when the prior, or the likelihood, is given more or less weight.
+
+        .. math:: p_a(\theta \mid y) \propto p(\theta)^a p(y \mid \theta) \quad\text{or}\quad p(\theta) p(y \mid \theta)^a
+
+        For draws there is ``arviz.psense_summary`` on ``sample(include=("log_prior", "log_likelihood"))``.
+
+        Parameters
+        ----------
+        var_names : sequence of str, optional
+            The latents to look at; by default all that have an exact marginal.
+        prior : sequence of str, optional
+            Whose priors are scaled; by default those of all latents whose priors have known parameters: in a hierarchy
+            the top.
+        step : float
+            How far from one the powers are, to both sides.
+
+        Returns
+        -------
+        Sensitivity
+            ``cjs``, ``mean``, ``sd`` and ``summary()``.
+
+        Raises
+        ------
+        RefusedError
+            Where no marginal is exact, or a prior to a power is of no known family.
+
+        References
+        ----------
+        Kallioinen et al. (2024), Detecting and diagnosing prior and likelihood sensitivity with power-scaling,
+        Statistics and Computing 34, 57.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model()
+        >>> y = m.observed("y", bk.Normal(m.latent("mu", bk.Normal(0, 1)), 1))
+        >>> m.condition({"y": 6.0}).sensitivity().summary()["diagnosis"].item()
+        'potential prior-data conflict'
+        """
+        from bayeskit.posterior.checks.sensitivity import sensitivity
+
+        return sensitivity(self._plan, var_names, prior, step)
+
     def __repr__(self) -> str:
         return f"Posterior of\n{self.model}\n{self.explain()}"
+
+
+def exact_marginal(plan: Plan, name: str) -> Distribution:
+    """Return the exact marginal of a latent or of a derived quantity under a plan."""
+    problem = plan.problem
+    if name in problem.derived:
+        return exact_derived(plan, name)
+    if name not in problem.latents:
+        raise RefusedError(
+            f"'{name}' is not a latent of the posterior. Its latents are {list(problem.latents)}, "
+            f"derived {list(problem.derived)}."
+        )
+    wrap = wrapper(problem, name)
+    component = plan.component_of(name)
+    if component is not None:
+        return component.marginal(name, wrap)
+    collapsed = plan.collapsed_of(name)
+    if collapsed is not None:
+        marginal = collapsed.marginal(name, wrap)
+        if isinstance(marginal, Refusal):
+            raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
+        return marginal
+    latent = problem.latents[name]
+    if name in plan.forward and latent.prior.parents <= problem.env.keys():
+        return _known_prior(problem, name)
+    forward = exact_forward(plan, name) if name in plan.forward else None
+    if forward is not None:
+        return forward
+    raise RefusedError(f"'{name}' has no exact marginal here ({plan.notes[name]}). Use sample() or summary().")
 
 
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:

@@ -105,7 +105,8 @@ def check(
     else:
         labels = xr.DataArray([_name(s) for s in statistics], dims="statistic", name="statistic")
         observed, replicated = (xr.concat(f, dim=labels, coords="minimal", compat="override") for f in found)
-    replicated = replicated.transpose(*SAMPLE, ...)
+    own = [d for d in replicated.dims if d not in (*SAMPLE, "statistic")]
+    replicated = replicated.transpose(*SAMPLE, *own, ...)
     observed = observed.isel(dict.fromkeys(SAMPLE, 0), drop=True).transpose(*replicated.dims[2:])
     p_value, mcse = _shares(replicated, observed)
     return PredictiveCheck(observed, replicated, p_value, mcse, tree)
@@ -161,9 +162,9 @@ def _apply(statistic: Statistic, values: xr.DataArray, y: xr.DataArray, groups: 
         found = NAMED[statistic](flat[..., order], starts, counts)
     if not groups.names:
         return xr.DataArray(found[..., 0], dims=SAMPLE)
-    labels = groups.labelled(np.zeros(groups.count)).isel({d: present for d in groups.labelled(np.zeros(groups.count)).dims})
-    dims = (*SAMPLE, *labels.dims)
-    return xr.DataArray(found, dims=dims, coords=dict(labels.coords))
+    labels = groups.labelled(np.zeros(groups.count))
+    labels = labels.isel(dict.fromkeys(labels.dims, present))
+    return xr.DataArray(found, dims=(*SAMPLE, *labels.dims), coords=dict(labels.coords))
 
 
 def _called(statistic: Callable[..., Any], values: xr.DataArray) -> xr.DataArray:
