@@ -436,7 +436,8 @@ class Posterior:
     ) -> Sensitivity:
         r"""Return how the exact marginals move when the prior, or the likelihood, is given more or less weight.
 
-        .. math:: p_a(\theta \mid y) \propto p(\theta)^a p(y \mid \theta) \quad\text{or}\quad p(\theta) p(y \mid \theta)^a
+        .. math:: p_a(\theta \mid y) \propto p(\theta)^a p(y \mid \theta)
+                  \quad\text{or}\quad p(\theta) p(y \mid \theta)^a
 
         For draws there is ``arviz.psense_summary`` on ``sample(include=("log_prior", "log_likelihood"))``.
 

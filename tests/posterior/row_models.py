@@ -127,7 +127,8 @@ def impossible_values():
     arm, top = m.index("arm", dims="obs"), m.data("top", dims="k")
     z = m.latent("z", bk.Categorical(np.array([0.2, 0.5, 0.3])), dims="arm")
     m.observed("y", bk.Uniform(0, top[z[arm]]), dims="obs")
-    return m, {"arm": GROUP, "top": np.array([1.0, 2, 4]), "y": np.array([0.5, 1.5, 3, 0.1, 0.2, 1.9, 0.5, 0.7, 0.1, 1])}
+    y = np.array([0.5, 1.5, 3, 0.1, 0.2, 1.9, 0.5, 0.7, 0.1, 1])
+    return m, {"arm": GROUP, "top": np.array([1.0, 2, 4]), "y": y}
 
 
 def vectors():

@@ -112,17 +112,17 @@ def test_arviz_draws_its_pictures():
 
 def test_refusals():
     posterior = counts()
-    with pytest.raises(DataError, match="statistic must be one of 'mean', 'sd', 'min', 'max', or a function"):
+    with pytest.raises(DataError, match=r"statistic must be one of 'mean', 'sd', 'min', 'max', or a function"):
         posterior.ppc("median")
-    with pytest.raises(DataError, match="statistic must be a name, a function, or some of them. Got none"):
+    with pytest.raises(DataError, match=r"statistic must be a name, a function, or some of them. Got none"):
         posterior.ppc([])
-    with pytest.raises(DataError, match="must return a DataArray that keeps the dims chain and draw. Got a float"):
+    with pytest.raises(DataError, match=r"must return a DataArray that keeps the dims chain and draw. Got a float"):
         posterior.ppc(lambda y: float(y.max()))
-    with pytest.raises(DataError, match="by must name dims of 'y'"):
+    with pytest.raises(DataError, match=r"by must name dims of 'y'"):
         posterior.ppc("mean", by="school")
-    with pytest.raises(DataError, match="tree must hold replicated data of 'y'"):
+    with pytest.raises(DataError, match=r"tree must hold replicated data of 'y'"):
         posterior.ppc("mean", tree=posterior.sample(10, seed=1))
-    with pytest.raises(RefusedError, match="Nothing is observed"):
+    with pytest.raises(RefusedError, match=r"Nothing is observed"):
         m = bk.Model()
         m.observed("y", bk.Normal(m.latent("mu", bk.Normal(0, 1)), 1), dims="obs")
         m.condition({}).ppc("mean")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.posterior.row_models import EXACT, GROUP, regression, without
 
 import bayeskit as bk
 from bayeskit.errors import DataError, RefusedError
+from tests.posterior.row_models import EXACT, GROUP, regression, without
 
 
 @pytest.mark.parametrize("model", EXACT)
@@ -70,12 +70,12 @@ def test_a_sampled_core_is_refused():
     m = bk.Model()
     mu, sigma = m.latent("mu", bk.Cauchy(0, 1)), m.latent("sigma", bk.HalfNormal(1))
     m.observed("y", bk.StudentT(4, mu, sigma), dims="obs")
-    with pytest.raises(RefusedError, match="averaged over draws. Score the rows by loo"):
+    with pytest.raises(RefusedError, match=r"averaged over draws. Score the rows by loo"):
         m.condition({"y": [0.1, 1.0, -0.3, 0.5]}).prequential()
 
 
 @pytest.mark.parametrize("order", [[0, 1], [0] * 10, np.arange(10) + 0.5, range(1, 11)])
 def test_an_order_that_is_none(order):
     m, data = regression()
-    with pytest.raises(DataError, match="order must hold every place from 0 to 9 once"):
+    with pytest.raises(DataError, match=r"order must hold every place from 0 to 9 once"):
         m.condition(data).prequential(order=order)

@@ -150,18 +150,18 @@ def test_refusals():
         posterior.sensitivity(prior="theta")
     with pytest.raises(DataError, match=r"var_names must name latents, .*Got \['nu'\]"):
         posterior.sensitivity(["nu"])
-    with pytest.raises(DataError, match="step must lie between 0 and 0.5. Got 0"):
+    with pytest.raises(DataError, match=r"step must lie between 0 and 0.5. Got 0"):
         posterior.sensitivity(step=0)
     m = bk.Model()
     m.observed("y", bk.Poisson(m.latent("rate", bk.Gamma(0, 0))), dims="obs")
-    with pytest.raises(RefusedError, match="the prior of 'rate' is not known in closed form: Gamma.* is improper"):
+    with pytest.raises(RefusedError, match=r"the prior of 'rate' is not known in closed form: Gamma.* is improper"):
         m.condition({"y": [1, 2]}).sensitivity()
     m = bk.Model()
     a, b = m.latent("a", bk.Normal(0, 2)), m.latent("b", bk.Normal(0, 2))
     m.observed("y", bk.Bernoulli(logit=a + b * m.data("x", dims="obs")), dims="obs")
-    with pytest.raises(RefusedError, match="No latent has an exact marginal .* Use arviz.psense_summary"):
+    with pytest.raises(RefusedError, match=r"No latent has an exact marginal .* Use arviz.psense_summary"):
         m.condition({"x": [0.1, 1, 2, -1], "y": [0, 1, 0, 1]}).sensitivity()
     m = bk.Model()
     m.observed("y", bk.Binomial(9, m.latent("p", bk.Beta(0.005, 1))))
-    with pytest.raises(RefusedError, match="to the power 1.01 is improper"):
+    with pytest.raises(RefusedError, match=r"to the power 1.01 is improper"):
         m.condition({"y": 3}).sensitivity()

@@ -87,7 +87,7 @@ def over_draws(scores: Sequence[Scores], known: Environment, draws: Environment,
 
 def effective(log_out: Array, chains: int) -> float:
     """Return which share of the draws is effective for the scores: the mean over some of the groups."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     count, groups = log_out.shape
     some = log_out[:, np.unique(np.linspace(0, groups - 1, _GROUPS).astype(int))]
@@ -100,7 +100,7 @@ def effective(log_out: Array, chains: int) -> float:
 
 def smoothed(log_out: Array, r_eff: float) -> tuple[Array, Array, Array]:
     """Return the log of ``1 / E[1 / p]`` by Pareto-smoothed importance sampling, its k-hat and its variance."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     groups = log_out.shape[1]
     found, k, variance = np.empty(groups), np.full(groups, -np.inf), np.zeros(groups)
@@ -130,4 +130,3 @@ def _chunks(
     for start in range(0, count, size):
         at = slice(start, min(start + size, count))
         yield {**known, **{n: v[at] for n, v in core.items()}}, at
-

@@ -96,7 +96,7 @@ def predicted(system: Factored, rows: UnitRows, key: Array, keys: int, sign: int
 
 
 def whitened(system: Factored, rows: UnitRows) -> tuple[Array, Array, Array]:
-    """Return ``J L^-T``, wide and dense part, and the residuals at the mean: ``(b, n, k)``, ``(b, n, r)``, ``(b, n)``."""
+    """Return ``J L^-T``, wide and dense part, and the residuals at the mean, each ``(b, n, ...)``."""
     mean_wide, mean_dense = system.solve()
     e = rows.v - (rows.D * mean_dense[:, None, :]).sum(axis=-1)
     zw, D = np.zeros((len(e), *rows.W.shape[1:])), rows.D
@@ -105,7 +105,8 @@ def whitened(system: Factored, rows: UnitRows) -> tuple[Array, Array, Array]:
         LA = np.broadcast_to(system.LA, (len(e), *system.LA.shape[1:]))
         zw = forward(LA[:, rows.wide], np.broadcast_to(rows.W, zw.shape))
         if D.shape[-1]:
-            D = D - np.einsum("bnk,bnkr->bnr", zw, np.broadcast_to(system.XC, (len(e), *system.XC.shape[1:]))[:, rows.wide])
+            XC = np.broadcast_to(system.XC, (len(e), *system.XC.shape[1:]))
+            D = D - np.einsum("bnk,bnkr->bnr", zw, XC[:, rows.wide])
     zd = np.broadcast_to(D, (len(e), *D.shape[1:]))
     if D.shape[-1]:
         LS = np.broadcast_to(system.LS, (len(e), *system.LS.shape[1:]))
@@ -166,8 +167,7 @@ def _sums(
             cross = _outer(zw, dense, weight, pairs)
             L, pivots = _cholesky(inner)
             X = forward_matrix(L, cross)
-            group_of_pair = np.searchsorted(np.flatnonzero(np.diff(key[pairs], prepend=-1)), np.arange(len(pairs)), "right") - 1
-            where = np.flatnonzero(np.diff(group_of_pair, prepend=-1))
+            where = np.flatnonzero(np.diff(key[pairs], prepend=-1))
             E = E - sign * np.add.reduceat(np.swapaxes(X, -1, -2) @ X, where, axis=1)
             log_det = log_det + sign * np.add.reduceat(2.0 * np.log(pivots).sum(axis=-1), where, axis=1)
             kept = np.minimum(kept, np.minimum.reduceat((pivots**2).min(axis=-1), where, axis=1))

@@ -37,7 +37,8 @@ class FiniteScores:
             group = groups.group_of(factor)
             if group is not None:
                 self.rows.append((factor, group, self._cell_of(factor, places)))
-        self.pairs, place = np.unique(np.concatenate([g * self.total + c for _, g, c in self.rows]), return_inverse=True)
+        keys = [group * self.total + cell for _, group, cell in self.rows]
+        self.pairs, place = np.unique(np.concatenate(keys), return_inverse=True)
         self._place = np.split(place, np.cumsum([len(g) for _, g, _ in self.rows])[:-1])
         self.cost = len(found.values) * (self.total + sum(2 * len(g) for _, g, _ in self.rows))
         self.work, self.memory = float(self.cost), self.cost

@@ -275,11 +275,14 @@ def _known_rows(block: GaussianBlock, bf: BlockFactor, env: Environment, pilot: 
     n, d = bf.design.shape
     sets = bf.rows(block.centre(pilot))
     if len(sets) > 1:  # one set for each entry: put together plate by plate
+
         def laid(a: list[Array]) -> Array:
             return np.stack(a, axis=1).reshape(n * d, *a[0].shape[1:])
     else:
+
         def laid(a: list[Array]) -> Array:
             return a[0]
+
     wide, W, D, v = (laid([getattr(s, name) for s in sets]) for name in ("group", "W", "D", "v"))
     offsets = v[None]
     if not bf.design.known_offset:

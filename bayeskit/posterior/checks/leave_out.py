@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ class LeaveOut:
     """
 
     groups: Groups
-    inside: Array = field()
+    inside: Array
     outside: Array
     k: Array | None
     variance: Array | None
@@ -99,7 +99,7 @@ class LeaveOut:
 
     def to_arviz(self) -> Any:
         """Return the same as ArviZ's ``ELPDData``, for ``arviz.compare`` and its plots."""
-        from arviz_stats.loo.loo import ELPDDataLOO
+        from arviz_stats.utils import ELPDDataLOO
 
         good = None if self.k is None else min(1.0 - 1.0 / np.log10(max(self.samples, 2)), 0.7)
         return ELPDDataLOO(
@@ -110,9 +110,9 @@ class LeaveOut:
             n_data_points=len(self.outside),
             scale="log",
             warning=self.k is not None and bool((self.k > good).any()),
-            good_k=good,
+            good_k=good,  # type: ignore[arg-type]  # None, as it documents for results without ratios
             elpd_i=self.pointwise,
-            pareto_k=self.pareto_k,
+            pareto_k=self.pareto_k,  # type: ignore[arg-type]
         )
 
     def __repr__(self) -> str:
@@ -126,8 +126,8 @@ class LeaveOut:
         if self.k is not None:
             lines.append(f"  largest Pareto k {self.k.max():.2f} ({self.reason})")
         if not np.isfinite(self.outside).all():
-            lines.append(f"  {int((~np.isfinite(self.outside)).sum())} of them are not defined: without those rows "
-                         "the posterior is improper")
+            lost = int((~np.isfinite(self.outside)).sum())
+            lines.append(f"  {lost} of them are not defined: without those rows the posterior is improper")
         return "\n".join(lines)
 
 
@@ -143,7 +143,7 @@ def leave_out(
         if part.core and part.weights is None and sampled is None:
             sampled = _drawn(plan, draws, chains, seed)
         found.append(_averaged(part, groups, sampled, chains))
-    inside, outside = sum(f.inside for f in found), sum(f.outside for f in found)
+    inside, outside = (np.sum([getattr(f, side) for f in found], axis=0) for side in ("inside", "outside"))
     if np.isnan(outside).any() or np.isnan(inside).any():
         raise RefusedError(
             "Some predictive densities are not numbers: a system of the rows lost its digits. Rescale the data, or "
@@ -151,7 +151,7 @@ def leave_out(
         )
     ks = [f.pareto_k for f in found if f.pareto_k is not None]
     k = np.max(ks, axis=0) if ks else None
-    variance = sum(f.variance for f in found if f.variance is not None) if ks else None
+    variance = np.sum([f.variance for f in found if f.variance is not None], axis=0) if ks else None
     if k is not None and (k > 0.7).any():
         warnings.warn(
             f"{int((k > 0.7).sum())} of {len(k)} left-out densities are poor: their Pareto k is above 0.7 (the largest "

@@ -113,5 +113,3 @@ def _labelled(value: Array, dims: tuple[str, ...]) -> Any:
 def _full(value: Array, dims: tuple[str, ...], factor: Factor) -> Array:
     own = value[0] if value.ndim > len(dims) else value
     return np.broadcast_to(own, [factor.sizes[n] for n in dims])
-
-

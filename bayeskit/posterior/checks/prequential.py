@@ -72,7 +72,8 @@ class Prequential:
 
     def __repr__(self) -> str:
         unit = "blocks" if self.groups.names else "rows"
-        text = f"log predictive densities of {len(self.values)} {unit}, each from those before it\n  sum  {self.total:.4f}"
+        text = f"log predictive densities of {len(self.values)} {unit}, each from those before it"
+        text += f"\n  sum  {self.total:.4f}"
         if self.undefined:
             text += f"\n  {self.undefined} of them are NaN: priors are improper, and these make the posterior proper"
         return text
@@ -102,7 +103,7 @@ def _places(order: Sequence[int] | None, count: int) -> Array:
     if order is None:
         return np.arange(count)
     places = np.asarray(order)
-    if places.shape != (count,) or places.dtype.kind not in "iu" or not np.array_equal(np.sort(places), np.arange(count)):
+    if places.dtype.kind not in "iu" or not np.array_equal(np.sort(places, axis=None), np.arange(count)):
         raise DataError(
             f"order must hold every place from 0 to {count - 1} once. Got {np.array2string(places, threshold=6)}. "
             "np.argsort of the times gives it."

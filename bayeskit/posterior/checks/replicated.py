@@ -97,7 +97,7 @@ def check(
             f"tree must hold replicated data of '{name}' in its group posterior_predictive. Got the groups "
             f"{list(tree.children)}. Draw it with sample(include='posterior_predictive'), or leave tree out."
         )
-    y, rep = tree["observed_data"][name], tree["posterior_predictive"][name]
+    y, rep = tree["observed_data"].dataset[name], tree["posterior_predictive"].dataset[name]
     data = [y.expand_dims(dict.fromkeys(SAMPLE, 1)), rep]
     found = [[_apply(s, values, y, groups) for s in statistics] for values in data]
     if isinstance(statistic, str) or callable(statistic):
@@ -183,7 +183,7 @@ def _called(statistic: Callable[..., Any], values: xr.DataArray) -> xr.DataArray
 
 def _shares(replicated: xr.DataArray, observed: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     """Return how often replications are at least as large, and the error of that."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     larger = (replicated >= observed).astype(float)
     undefined = replicated.isnull().any(SAMPLE) | observed.isnull()

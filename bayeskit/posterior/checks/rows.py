@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -136,7 +136,7 @@ def _chosen(problem: Problem, by: By, var_name: str | None) -> list[tuple[int, O
     if not numbered:
         raise RefusedError("Nothing is observed, so that there are no rows to check. Give condition() observations.")
     if var_name is not None and var_name not in observed:
-        raise RefusedError(f"var_name must be an observed variable, {', '.join(map(repr, observed))}. Got {var_name!r}.")
+        raise RefusedError(f"var_name must be one of {', '.join(map(repr, observed))}. Got {var_name!r}.")
     if var_name is None and by is None and len(observed) > 1:
         raise RefusedError(
             f"The model observes {', '.join(map(repr, observed))}: which rows are meant must be said. Got no var_name. "
@@ -185,12 +185,11 @@ def _codes(
     return [order[np.searchsorted(known, labels, sorter=order)] for labels in found], np.asarray(known)
 
 
-def _labels(
-    problem: Problem, name: str, number: int, o: Observation, chosen: list[tuple[int, Observation]]
-) -> Array:
+def _labels(problem: Problem, name: str, number: int, o: Observation, chosen: list[tuple[int, Observation]]) -> Array:
     """Return the label of every row of one observation."""
     factor, coords = o.factor, problem.batch_coords[number]
     column = problem.model.columns.get(name)
+    dims: tuple[str, ...]
     if name in factor.plates:
         labels, dims = coords[name] if name in coords else np.arange(factor.sizes[name]), (name,)
         borne = {d for latent in problem.latents.values() for d in latent.variable.dims}

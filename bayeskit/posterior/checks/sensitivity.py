@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 COMPONENTS = ("prior", "likelihood")
+CONFLICT, STRONG = "potential prior-data conflict", "potential strong prior / weak likelihood"
 _POINTS = 2001
 _DRAWS = 4000  # of so many draws the range is that over which distributions are compared
 
@@ -80,9 +81,7 @@ class Sensitivity:
                     columns.setdefault(column, []).append(data[name].sel(component=c).values.reshape(-1))
         table = pd.DataFrame({n: np.concatenate(v) for n, v in columns.items()}, index=index)
         prior, likelihood = table["prior"] >= threshold, table["likelihood"] >= threshold
-        table["diagnosis"] = np.select(
-            [prior & likelihood, prior], ["potential prior-data conflict", "potential strong prior / weak likelihood"], "✓"
-        )
+        table["diagnosis"] = np.select([prior & likelihood, prior], [CONFLICT, STRONG], "✓")
         return table[["prior", "likelihood", "diagnosis", *(n for n in table if "_by_" in str(n))]]
 
     def __repr__(self) -> str:
@@ -91,9 +90,7 @@ class Sensitivity:
         return f"power-scaling sensitivity, exact (priors of {priors})\n{table.to_string()}"
 
 
-def sensitivity(
-    plan: Plan, var_names: Sequence[str] | None, prior: Sequence[str] | None, step: float
-) -> Sensitivity:
+def sensitivity(plan: Plan, var_names: Sequence[str] | None, prior: Sequence[str] | None, step: float) -> Sensitivity:
     """Return the sensitivity of every exact marginal; ``Posterior.sensitivity`` is this function."""
     import xarray as xr
 
@@ -174,9 +171,7 @@ def _powered(problem: Problem, component: str, scaled: Sequence[str], a: float) 
     return replace(problem, factors=factors)
 
 
-def _compare(
-    whole: Distribution, scaled: Sequence[Distribution], powers: tuple[float, float]
-) -> tuple[Any, Any, Any]:
+def _compare(whole: Distribution, scaled: Sequence[Distribution], powers: tuple[float, float]) -> tuple[Any, Any, Any]:
     """Return the distance, and the derivatives of mean and sd, for one latent."""
     import xarray as xr
 
@@ -198,7 +193,7 @@ def _grid(whole: Distribution) -> xr.DataArray:
     low, high = ends.isel(quantile=0, drop=True), ends.isel(quantile=1, drop=True)
     if getattr(whole, "discrete", False):
         steps = np.arange(float(np.floor(low.min())), float(np.ceil(high.max())) + 1)
-        return xr.DataArray(steps, dims="point").broadcast_like(low) if not low.dims else low * 0 + xr.DataArray(steps, dims="point")
+        return 0 * low + xr.DataArray(steps, dims="point")
     return low + (high - low) * xr.DataArray(np.linspace(0.0, 1.0, _POINTS), dims="point")
 
 

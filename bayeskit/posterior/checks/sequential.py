@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
 from scipy.special import gammaln
 
 from bayeskit.conjugate.arrow import forward, forward_matrix
@@ -95,7 +94,8 @@ def innovations(prior: DenseRows, rows: DenseRows) -> Innovations:
 def _standardised(rows: DenseRows, prior: DenseRows) -> tuple[DenseRows, DenseRows]:
     """Return the same in unknowns that are standard normal before any row, where the prior rows determine them.
 
-    As a scale of the prior goes to zero its precision hides all others in a sum; here a column of the rows goes to zero.
+    As a scale of the prior goes to zero its precision hides all others in a sum; here a column of the rows
+    goes to zero.
     """
     batch, n, p = prior.J.shape
     if n != p or not p:
@@ -116,7 +116,8 @@ def _standardised(rows: DenseRows, prior: DenseRows) -> tuple[DenseRows, DenseRo
 
 def _only(rows: DenseRows, kept: Array) -> DenseRows:
     """Return rows with those that are not kept made empty: they tell nothing."""
-    return DenseRows(np.where(kept[..., None], rows.J, 0.0), np.where(kept, rows.v, 0.0), np.where(kept, rows.weight, 1.0))
+    J, v = np.where(kept[..., None], rows.J, 0.0), np.where(kept, rows.v, 0.0)
+    return DenseRows(J, v, np.where(kept, rows.weight, 1.0))
 
 
 def _rows_needed(prior: DenseRows, rows: DenseRows) -> Array:
@@ -227,8 +228,9 @@ def _densities(found: Innovations, surplus: Array | int, scale: tuple[Array, Arr
         return np.asarray(normal - 0.5 * found.squares)
     n = found.squares.shape[1]
     shape = (scale[0] + 0.5 * surplus)[:, None] + 0.5 * np.arange(n + 1)
-    gained = np.cumsum(np.nan_to_num(found.squares), axis=1)
-    rate = scale[1][:, None] + 0.5 * (found.start[:, None] + np.concatenate([np.zeros((len(gained), 1)), gained], axis=1))
+    gained = np.zeros((len(found.squares), n + 1))
+    np.cumsum(np.nan_to_num(found.squares), axis=1, out=gained[:, 1:])
+    rate = scale[1][:, None] + 0.5 * (found.start[:, None] + gained)
     with np.errstate(all="ignore"):
         log_z = gammaln(shape) - shape * np.log(rate)
         proper = (shape[:, :-1] > 0) & (rate[:, :-1] > 0)
