@@ -70,7 +70,8 @@ class LeaveOut:
     def se(self) -> float:
         """Standard error of the sum, over groups."""
         n = len(self.outside)
-        return float(np.sqrt(n * self.outside.var(ddof=1))) if n > 1 else float("nan")
+        defined = n > 1 and bool(np.isfinite(self.outside).all())
+        return float(np.sqrt(n * self.outside.var(ddof=1))) if defined else float("nan")
 
     @property
     def p_loo(self) -> float:
