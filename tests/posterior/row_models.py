@@ -131,6 +131,14 @@ def impossible_values():
     return m, {"arm": GROUP, "top": np.array([1.0, 2, 4]), "y": y}
 
 
+def bounded_mean():
+    """Far from zero, where squares of the data hide their differences."""
+    m = bk.Model()
+    mu = m.latent("mu", bk.Truncated(bk.Normal(0, 1e5), lower=0))
+    m.observed("y", bk.Normal(mu, 1), dims="obs")
+    return m, {"y": X + 1e4}
+
+
 def vectors():
     m = bk.Model(coords={"arm": 3, "k": ["a", "b"]})
     arm = m.index("arm", dims="obs")
@@ -159,7 +167,7 @@ def multinomial():
 EXACT = [
     beta_binomial, dirichlet, gamma_poisson, gamma_precision, normal_mean, log_normal, regression, regressions,
     hierarchy, random_effect, crossed, counts_under_a_rate, indicator, impossible_values,
-    vectors, wishart, multinomial,
+    bounded_mean, vectors, wishart, multinomial,
 ]  # fmt: skip
 
 

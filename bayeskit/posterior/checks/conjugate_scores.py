@@ -17,7 +17,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayeskit.conjugate.families import Naturals
+from bayeskit.conjugate.families import (
+    BetaFamily,
+    DirichletFamily,
+    GammaFamily,
+    Naturals,
+    NormalFamily,
+    WishartFamily,
+)
 from bayeskit.conjugate.pull_back import along_frame
 from bayeskit.expressions import Constant
 from bayeskit.expressions.linear import Position
@@ -26,6 +33,7 @@ from bayeskit.posterior.checks.rows import Groups
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+ADDITIVE = (BetaFamily, DirichletFamily, GammaFamily, NormalFamily, WishartFamily)  # what was added can be taken out
 PAIR = "pair of a group and an element"
 
 
@@ -54,7 +62,7 @@ class ConjugateScores:
     """
 
     def __init__(self, update: ConjugateUpdate, groups: Groups) -> None:
-        self.update, self.groups = update, groups
+        self.update, self.groups, self.family = update, groups, update.family
         latent = update.latent
         self.shape = latent.shape[: len(latent.shape) - len(latent.prior.event)]
         self.rows = [(c, g) for c in update.contributions if (g := groups.group_of(c.factor)) is not None]
@@ -64,7 +72,9 @@ class ConjugateScores:
 
     @staticmethod
     def serves(update: ConjugateUpdate, groups: Groups) -> bool:
-        """Whether it is known which element each row touches: an index that other latents move is not."""
+        """Whether contributions are sums, and it is known which element each row touches: no other latent moves it."""
+        if not isinstance(update.family, ADDITIVE):
+            return False
         known = groups.problem.env.keys()
         positions = [p for c in update.contributions for p in c.positions.values() if not isinstance(p, str)]
         return all(p.variables <= known for p in positions)
@@ -93,38 +103,65 @@ class ConjugateScores:
             cell = cell * size + along_frame(code, c.factor.plates, c.factor.shape)
         return np.broadcast_to(cell[0], c.factor.shape).reshape(-1)
 
-    def given(self, env: Environment) -> tuple[Naturals, Array]:
-        """Return what every pair contributes ``(batch, pairs, *event)``, and base terms ``(batch, groups)``."""
+    def _given(self, env: Environment) -> Naturals:
+        """Return what every pair contributes: ``(batch, pairs, *event)``."""
         sizes = {**self.update.sizes, PAIR: self.pairs.count}
-        parts = [natural_parts(self.update.family, c, env, sizes) for c in self.children]
-        base: Array = np.zeros((1, self.groups.count))
+        parts = [natural_parts(self.family, c, env, sizes) for c in self.children]
+        return tuple(sum(p[1:], p[0]) for p in zip(*parts, strict=True))
+
+    def _measure(self, env: Environment, full: Naturals) -> tuple[Array, Array | None]:
+        """Return what the groups' densities carry beside gains ``(batch, groups)``, and the point gains are taken at.
+
+        Gains of a normal are differences of squares, which far from zero lose their digits: for it they are ratios of
+        densities at the centre, and what they leave is the density of the rows there.
+        """
+        count, carried = self.groups.count, np.zeros((1, self.groups.count))
+        if not isinstance(self.family, NormalFamily):
+            for c, group in self.rows:
+                cells = c.base_cells(env)
+                carried = carried + sum_by(cells.reshape(len(cells), -1), group, count)
+            return carried, None
+        x = self.family.centre(full)
+        here = {**env, self.update.latent.name: x}
         for c, group in self.rows:
-            cells = c.base_cells(env)
-            base = base + sum_by(cells.reshape(len(cells), -1), group, self.groups.count)
-        return tuple(sum(p[1:], p[0]) for p in zip(*parts, strict=True)), base
+            cells = c.factor.log_prob(here)
+            carried = carried + sum_by(cells.reshape(len(cells), -1), group, count)
+        return carried, self.at_pairs((x,))[0]
+
+    def _gain(self, before: Naturals, gained: Naturals, x: Array | None) -> Array:
+        """Return the log of what the rows of each pair integrate to, but for what they carry."""
+        with np.errstate(all="ignore"):
+            if x is None:
+                return np.asarray(self.family.log_gain(before, gained))
+            after = tuple(b + g for b, g in zip(before, gained, strict=True))
+            return np.asarray(self.family.log_density(x, before) - self.family.log_density(x, after))
+
+    def _where_proper(self, gain: Array, before: Naturals, otherwise: float) -> Array:
+        with np.errstate(all="ignore"):
+            proper = np.asarray(self.family.is_proper(before))
+        return np.where(np.broadcast_to(proper, gain.shape), gain, otherwise)
 
     def score(self, env: Environment) -> tuple[Array, Array]:
         """Return the log densities of the groups given all rows, and given the others: each ``(batch, groups)``."""
-        family = self.update.family
-        gained, base = self.given(env)
-        full = self.at_pairs(self.update.naturals(env))
+        gained, naturals = self._given(env), self.update.naturals(env)
+        carried, x = self._measure(env, naturals)
+        full = self.at_pairs(naturals)
         rest = tuple(f - g for f, g in zip(full, gained, strict=True))
-        with np.errstate(all="ignore"):
-            inside = family.log_gain(full, gained)
-            outside = family.log_gain(rest, gained)
-            proper = np.asarray(family.is_proper(rest))
-        outside = np.where(np.broadcast_to(proper, outside.shape), outside, -np.inf)
-        found = [base + sum_by(a, self.pairs.group, self.groups.count) for a in (inside, outside)]
+        outside = self._where_proper(self._gain(rest, gained, x), rest, -np.inf)
+        found = [
+            carried + sum_by(a, self.pairs.group, self.groups.count) for a in (self._gain(full, gained, x), outside)
+        ]
         return found[0], found[1]
 
     def sequence(self, env: Environment, upto: int) -> Array:
         """Return the log densities of the groups, each given those before it: ``(batch, groups)``; NaN if improper."""
-        gained, base = self.given(env)
+        gained, naturals = self._given(env), self.update.naturals(env)
+        carried, x = self._measure(env, naturals)
         own = {id(c) for c, _ in self.rows}
         start = self.update.prior(env)
         for c in self.update.contributions:
             if id(c) not in own:
-                part = natural_parts(self.update.family, c, env, self.update.sizes)
+                part = natural_parts(self.family, c, env, self.update.sizes)
                 start = tuple(a + b for a, b in zip(start, part, strict=True))
         order = np.lexsort((self.pairs.group, self.pairs.cell))
         begin = np.flatnonzero(np.diff(self.pairs.cell[order], prepend=-1))
@@ -132,11 +169,8 @@ class ConjugateScores:
             a + _sums_before(np.asarray(g), order, begin, self.pairs.count)
             for a, g in zip(self.at_pairs(start), gained, strict=True)
         )
-        with np.errstate(all="ignore"):
-            each = self.update.family.log_gain(before, gained)
-            proper = np.asarray(self.update.family.is_proper(before))
-        each = np.where(np.broadcast_to(proper, each.shape), each, np.nan)
-        return np.asarray(base + sum_by(each, self.pairs.group, self.groups.count))
+        each = self._where_proper(self._gain(before, gained, x), before, np.nan)
+        return np.asarray(carried + sum_by(each, self.pairs.group, self.groups.count))
 
     def at_pairs(self, naturals: Naturals) -> Naturals:
         """Return natural parameters of the elements at every pair: ``(batch, pairs, *event)``."""

@@ -84,7 +84,7 @@ def _exact_part(plan: Plan, problem: Problem, component: ExactComponent, groups:
         found = exact_component(problem, component.names)
         assert not isinstance(found, Refusal), "rows in cells are the same model"
         component = found
-    if isinstance(component, ExactConjugate):
+    if isinstance(component, ExactConjugate) and ConjugateScores.serves(component.update, groups):
         return Part([ConjugateScores(component.update, groups)])
     if isinstance(component, ExactGaussian):
         kind = KnownScaleScores if component.scale is None else CommonScaleScores
