@@ -4,9 +4,8 @@ import numpy as np
 
 import bayeskit as bk
 
-RNG = np.random.default_rng(4)
 GROUP = np.array([0, 0, 1, 2, 2, 2, 1, 0, 2, 1])
-X = RNG.normal(size=10)
+X, NOISE = np.random.default_rng(4).normal(size=(2, 10))  # the same in every model, whatever runs before
 
 
 def beta_binomial():
@@ -61,7 +60,7 @@ def regression():
     v = m.latent("v", bk.InverseGamma(2, 1))
     a, b = m.latent("a", bk.Normal(0, 10 * np.sqrt(v))), m.latent("b", bk.Normal(1, 3 * np.sqrt(v)))
     m.observed("y", bk.Normal(a + b * x, var=v), dims="obs")
-    return m, {"x": X, "y": 3 + 2 * X + RNG.normal(size=10)}
+    return m, {"x": X, "y": 3 + 2 * X + NOISE}
 
 
 def regressions():
@@ -71,7 +70,7 @@ def regressions():
     a = m.latent("a", bk.Normal(0, 10 * np.sqrt(v)), dims="arm")
     b = m.latent("b", bk.Normal(1, 3 * np.sqrt(v)), dims="arm")
     m.observed("y", bk.Normal(a[arm] + b[arm] * x, var=v[arm]), dims="obs")
-    return m, {"x": X, "arm": GROUP, "y": 3 + 2 * X + RNG.normal(size=10)}
+    return m, {"x": X, "arm": GROUP, "y": 3 + 2 * X + NOISE}
 
 
 def hierarchy():
@@ -81,7 +80,7 @@ def hierarchy():
     a = m.latent("a", bk.Normal(mu, 2), dims="arm")
     c = m.latent("c", bk.Normal(0, 0.3), dims="arm")
     m.observed("y", bk.Normal(a[arm] + (b + c[arm]) * x, 0.5), dims="obs")
-    return m, {"x": X, "arm": GROUP, "y": GROUP + 2 * X + RNG.normal(size=10)}
+    return m, {"x": X, "arm": GROUP, "y": GROUP + 2 * X + NOISE}
 
 
 def random_effect():
@@ -91,7 +90,7 @@ def random_effect():
     mu, b = m.latent("mu", bk.Normal(0, 10)), m.latent("b", bk.Normal(0, 1))
     a = m.latent("a", bk.Normal(mu, tau), dims="arm")
     m.observed("y", bk.Normal(a[arm] + b * x, 0.5), dims="obs")
-    return m, {"x": X, "arm": GROUP, "y": GROUP + 2 * X + RNG.normal(size=10)}
+    return m, {"x": X, "arm": GROUP, "y": GROUP + 2 * X + NOISE}
 
 
 def crossed():
@@ -100,7 +99,7 @@ def crossed():
     a = m.latent("a", bk.Normal(0, 2), dims="arm")
     b = m.latent("b", bk.Normal(0, 1), dims="site")
     m.observed("y", bk.Normal(a[arm] + b[site], 0.5), dims="obs")
-    return m, {"arm": GROUP, "site": np.arange(10) % 4, "y": GROUP + RNG.normal(size=10)}
+    return m, {"arm": GROUP, "site": np.arange(10) % 4, "y": GROUP + NOISE}
 
 
 def counts_under_a_rate():

@@ -120,7 +120,7 @@ def test_indicators_are_summed_over_given_a_sweep():
     m, data = mixture()
     loo = m.condition(data).loo(seed=1)
     assert "'w' are averaged" in loo.reason.replace("'w' is", "'w' are") and loo.k.max() < 0.5
-    w = (np.arange(20_000) + 0.5) / 20_000
+    w = (np.arange(2000) + 0.5) / 2000
     y = np.asarray(data["y"])
     p = w[:, None] * stats.norm(-1, 0.5).pdf(y) + (1 - w[:, None]) * stats.norm(1, 0.5).pdf(y)
     logs = np.log(p).sum(axis=1)
@@ -129,17 +129,43 @@ def test_indicators_are_summed_over_given_a_sweep():
     assert np.all(np.abs(loo.outside - expected) < 6 * np.sqrt(loo.variance) + 1e-6)
 
 
-def test_a_plate_of_cores_is_averaged_over_draws():
+def scales():
     m = bk.Model(coords={"g": 3})
     g = m.index("g", dims="obs")
     sigma = m.latent("sigma", bk.HalfCauchy(2), dims="g")
-    m.observed("y", bk.Normal(0, sigma[g]), dims="obs")
+    m.observed("y", bk.Normal(0.3, sigma[g]), dims="obs")
+    return m, {"g": np.arange(30) % 3, "y": np.random.default_rng(5).normal(size=30)}
+
+
+def scales_and_means():
+    m = bk.Model(coords={"g": 3})
+    g, x = m.index("g", dims="obs"), m.data("x", dims="obs")
+    sigma = m.latent("sigma", bk.HalfCauchy(2), dims="g")
+    a, b = m.latent("a", bk.Normal(0, 2), dims="g"), m.latent("b", bk.Normal(1, 1), dims="g")
+    m.observed("y", bk.Normal(a[g] + b[g] * x, sigma[g]), dims="obs")
     rng = np.random.default_rng(5)
-    data = {"g": np.arange(30) % 3, "y": rng.normal(size=30)}
+    return m, {"g": np.arange(30) % 3, "x": rng.normal(size=30), "y": rng.normal(size=30)}
+
+
+@pytest.mark.parametrize("model", [scales, scales_and_means])
+def test_a_plate_of_cores_is_integrated_cell_by_cell(model):
+    m, data = model()
+    half = m.index("half", dims="obs")
+    assert half is not None
+    data = data | {"half": np.array(["a", "b", "b", "b", "a"] * 6)}
     posterior = m.condition(data)
-    loo = posterior.loo(seed=1)
-    expected = [posterior.log_evidence() - without(m, data, [i]) for i in range(5)]
-    assert np.all(np.abs(loo.outside[:5] - expected) < 6 * np.sqrt(loo.variance[:5]))
+    loo, whole = posterior.loo(), posterior.log_evidence()
+    assert loo.exact
+    expected = [whole - without(m, data, [i]) for i in range(4)]
+    np.testing.assert_allclose(loo.pointwise[:4], expected, atol=1e-7, rtol=0)
+    by = posterior.loo(by=["g", "half"]).pointwise
+    here = np.flatnonzero((data["g"] == 1) & (data["half"] == "a"))
+    np.testing.assert_allclose(by[2], whole - without(m, data, here), atol=1e-7, rtol=0)
+    across = posterior.loo(by="half").pointwise
+    expected = whole - without(m, data, np.flatnonzero(data["half"] == "a"))
+    np.testing.assert_allclose(across.sel(half="a"), expected, atol=1e-7, rtol=0)
+    with pytest.raises(RefusedError, match=r"'sigma' is a plate of such cores"):
+        posterior.prequential()
 
 
 # ---- what ArviZ makes of it ------------------------------------------------------------------------------------------

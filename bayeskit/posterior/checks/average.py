@@ -20,16 +20,19 @@ from typing import Protocol
 import numpy as np
 from scipy.special import logsumexp
 
+from bayeskit.posterior.checks.core_line import CoreLine
+from bayeskit.posterior.checks.rows import Groups
+
 Array = np.ndarray
 Environment = Mapping[str, Array]
 _CHUNK = 4_000_000  # numbers held at once
 _GROUPS = 50  # whose effective draws are counted
-_NEGLIGIBLE = 1e-60  # weight of a node, relative to the largest, that no row can make count
 
 
 class Scores(Protocol):
     """Log densities of groups of rows given all rows, and given the others; zero for what is not theirs."""
 
+    groups: Groups
     cost: int
     work: float  # multiplications that `sequence` takes for an entry of the batch
     memory: int  # and numbers that it holds
@@ -59,20 +62,34 @@ class Averaged:
     variance: Array | None = None
 
 
-def over_nodes(scores: Sequence[Scores], known: Environment, core: Environment, weights: Array) -> Averaged:
-    """Average over the nodes of a rule: ``core`` holds its values ``(nodes, *dims)``, ``weights`` sum to one."""
-    kept = np.flatnonzero(weights > _NEGLIGIBLE * weights.max())
-    inside: Array | None = None
-    outside: Array | None = None
-    for env, at in _chunks(scores, known, {n: v[kept] for n, v in core.items()}, len(kept)):
-        log_in, log_out = total(scores, env)
-        log_w = np.log(weights[kept][at])[:, None]
+def over_nodes(scores: Sequence[Scores], known: Environment, core: CoreLine, cell: Array) -> Averaged:
+    """Average over a core of one number by quadrature: exactly; ``cell`` is that of every group."""
+    groups = len(cell)
+
+    def ratios(values: Environment) -> Array:
+        log_in, log_out = _safely(scores, {**known, **values}, len(next(iter(values.values()))))
+        return np.concatenate([log_in, -log_out], axis=1)
+
+    found = core.log_expectations(ratios, np.tile(cell, 2), _step(scores, 2 * groups))
+    return Averaged(found[:groups], -found[groups:])
+
+
+def _safely(scores: Sequence[Scores], env: Environment, count: int) -> tuple[Array, Array]:
+    """Return the scores, NaN where a system lost its digits; one such entry spoils a batch, and is found by halving."""
+    try:
         with np.errstate(all="ignore"):
-            more_in, more_out = logsumexp(log_w + log_in, axis=0), logsumexp(log_w - log_out, axis=0)
-        inside = more_in if inside is None else np.logaddexp(inside, more_in)
-        outside = more_out if outside is None else np.logaddexp(outside, more_out)
-    assert inside is not None and outside is not None
-    return Averaged(inside, -outside)
+            log_in, log_out = total(scores, env)
+        shape = (count, log_in.shape[1])
+        return np.broadcast_to(log_in, shape), np.broadcast_to(log_out, shape)
+    except np.linalg.LinAlgError:
+        if count == 1:
+            nothing = np.full((1, scores[0].groups.count), np.nan)
+            return nothing, nothing
+    halves = []
+    for part in (slice(None, count // 2), slice(count // 2, None)):
+        some = {n: v[part] if len(v) == count else v for n, v in env.items()}
+        halves.append(_safely(scores, some, len(range(count)[part])))
+    return np.concatenate([h[0] for h in halves]), np.concatenate([h[1] for h in halves])
 
 
 def over_draws(scores: Sequence[Scores], known: Environment, draws: Environment, chains: int) -> Averaged:
@@ -126,7 +143,12 @@ def _chunks(
     scores: Sequence[Scores], known: Environment, core: Environment, count: int
 ) -> Iterator[tuple[dict[str, Array], slice]]:
     """Yield the environment at some of the core's values at a time."""
-    size = max(1, _CHUNK // max(1, sum(s.cost for s in scores)))
+    size = _step(scores, 0)
     for start in range(0, count, size):
         at = slice(start, min(start + size, count))
         yield {**known, **{n: v[at] for n, v in core.items()}}, at
+
+
+def _step(scores: Sequence[Scores], more: int) -> int:
+    """Return for how many entries of a batch there is room."""
+    return max(1, _CHUNK // max(1, more + sum(s.cost for s in scores)))

@@ -36,7 +36,7 @@ class FiniteScores:
         for factor, places in found.conditional.children:
             group = groups.group_of(factor)
             if group is not None:
-                self.rows.append((factor, group, self._cell_of(factor, places)))
+                self.rows.append((factor, group, cell_of(factor, places, self.latent.shape, self.groups.problem.env)))
         keys = [group * self.total + cell for _, group, cell in self.rows]
         self.pairs, place = np.unique(np.concatenate(keys), return_inverse=True)
         self._place = np.split(place, np.cumsum([len(g) for _, g, _ in self.rows])[:-1])
@@ -52,14 +52,6 @@ class FiniteScores:
                 if not isinstance(p, str) and not (p.variables <= env.keys() and np.all(p.evaluate(env) < size)):
                     return False
         return True
-
-    def _cell_of(self, factor: Factor, places: Places) -> Array:
-        """Return the element that each row touches."""
-        known, cell = self.groups.problem.env, np.zeros((1,) * (1 + len(factor.plates)), dtype=np.int64)
-        for (_, p), size in zip(places.items(), self.latent.shape if places else (), strict=True):
-            code = p if isinstance(p, str) else (p.evaluate(known).astype(np.int64), p.dims)
-            cell = cell * size + along_frame(code, factor.plates, factor.shape)
-        return np.broadcast_to(cell[0], factor.shape).reshape(-1)
 
     def score(self, env: Environment) -> tuple[Array, Array]:
         """Return the log densities of the groups given all rows, and given the others: each ``(batch, groups)``."""
@@ -97,7 +89,9 @@ class FiniteScores:
         """Return, for each element and value, the sum of finite log terms and how many are minus infinity."""
         finite, barred = self._prior(env)
         for factor, places in self.found.conditional.children:
-            more, infinite = self._terms(factor, self._cell_of(factor, places), self.total, env)
+            more, infinite = self._terms(
+                factor, cell_of(factor, places, self.latent.shape, self.groups.problem.env), self.total, env
+            )
             finite, barred = finite + more, barred + infinite
         return finite, barred
 
@@ -137,3 +131,12 @@ def split(logs: Array) -> tuple[Array, Array]:
 def sum_by_cell(values: Array, cell: Array, count: int) -> Array:
     """Sum ``(batch, pairs, values)`` by element."""
     return np.stack([sum_by(v, cell, count) for v in np.moveaxis(values, -1, 0)], axis=-1)
+
+
+def cell_of(factor: Factor, places: Places, shape: tuple[int, ...], known: Environment) -> Array:
+    """Return the element of a latent that each row of a factor touches: ``(rows,)``."""
+    cell: Array = np.zeros((1,) * (1 + len(factor.plates)), dtype=np.int64)
+    for p, size in zip(places.values(), shape if places else (), strict=True):
+        code = p if isinstance(p, str) else (p.evaluate(known).astype(np.int64), p.dims)
+        cell = cell * size + along_frame(code, factor.plates, factor.shape)
+    return np.broadcast_to(cell[0], factor.shape).reshape(-1)

@@ -74,7 +74,8 @@ class GaussianScores:
         inside = self.density(predicted(system, rows, key, self.keys, 1), key, 1)
         out = predicted(system, rows, key, self.keys, -1)
         outside = self.density(out, key, -1)
-        for k in np.flatnonzero(~(out.kept > LOST).all(axis=0)):
+        # at the extremes of a core digits are lost and do not count; where they are lost at all its values they do
+        for k in np.flatnonzero(~(out.kept > LOST).any(axis=0)):
             outside[:, k] = self._without(env, int(k), rows.take(np.flatnonzero(key == k)))
         return self.by_group(inside) + carried, self.by_group(outside) + carried
 

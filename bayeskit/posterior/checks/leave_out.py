@@ -141,7 +141,7 @@ def leave_out(
     sampled: dict[str, Array] | None = None
     found = []
     for part in parts:
-        if part.core and part.weights is None and sampled is None:
+        if part.core and part.line is None and sampled is None:
             sampled = _drawn(plan, draws, chains, seed)
         found.append(_averaged(part, groups, sampled, chains))
     inside, outside = (np.sum([getattr(f, side) for f in found], axis=0) for side in ("inside", "outside"))
@@ -171,8 +171,13 @@ def _averaged(part: Part, groups: Groups, sampled: dict[str, Array] | None, chai
         if not part.core:
             inside, outside = total(part.scores, known)
             return Averaged(inside[0], outside[0])
-        if part.weights is not None and part.nodes is not None:
-            return over_nodes(part.scores, known, part.nodes, part.weights)
+        if part.line is not None:
+            cell = np.zeros(groups.count, dtype=np.int64) if part.cell is None else part.cell
+            found = over_nodes(part.scores, known, part.line, cell)
+            if part.whole is None:
+                return found
+            both = (np.bincount(part.whole, a, groups.count) for a in (found.inside, found.outside))
+            return Averaged(*both)
         assert sampled is not None
         return over_draws(part.scores, known, {n: sampled[n] for n in part.core}, chains)
 

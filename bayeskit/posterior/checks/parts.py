@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bayeskit.inference.block import GaussianBlock
+from bayeskit.inference.collapsed.cells import CellsCore
 from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.collapsed.lines import LineCore
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
@@ -22,7 +23,9 @@ from bayeskit.inference.plan import Plan
 from bayeskit.inference.structure import components, without
 from bayeskit.model.problem import Factor, Problem
 from bayeskit.posterior.checks.average import Scores
+from bayeskit.posterior.checks.cells import split_by_cell
 from bayeskit.posterior.checks.conjugate_scores import ConjugateScores
+from bayeskit.posterior.checks.core_line import CoreLine, core_line
 from bayeskit.posterior.checks.finite_scores import FiniteScores
 from bayeskit.posterior.checks.gaussian_scores import CommonScaleScores, GaussianScores, KnownScaleScores
 from bayeskit.posterior.checks.plain_scores import PlainScores
@@ -41,18 +44,19 @@ class Part:
         Independent given the core.
     core : tuple of str
         What they are given; empty for a closed form.
-    nodes : mapping or None
-        Values of the core at the nodes of a rule, ``(nodes, *dims)``.
-    weights : array or None
-        And the weights of the nodes; None where the core is known by draws.
+    line : CoreLine or None
+        The core, where it is integrated by quadrature; None where it is known by draws.
+    cell, whole : array or None
+        Where the core has cells: which of them each group of the scores belongs to, and which group it is a part of.
     reason : str
         Why it is known by draws.
     """
 
     scores: Sequence[Scores]
     core: tuple[str, ...] = ()
-    nodes: Mapping[str, Array] | None = None
-    weights: Array | None = None
+    line: CoreLine | None = None
+    cell: Array | None = None
+    whole: Array | None = None
     reason: str = ""
 
 
@@ -97,12 +101,17 @@ def _exact_part(plan: Plan, problem: Problem, component: ExactComponent, groups:
 
 def _collapsed_part(problem: Problem, component: CollapsedComponent, groups: Groups) -> Part:
     """Return a component with its pieces integrated given the core."""
+    if isinstance(component, CellsCore):
+        split = split_by_cell(problem, component, groups)
+        if split is not None:
+            held, scores = _integrated(problem, component.pieces, split.groups)
+            scores = [*scores, *_plain(problem, component.names, split.groups, held)]
+            return Part(scores, component.core, core_line(component), split.cell, split.whole)
     held, scores = _integrated(problem, component.pieces, groups)
     core = tuple(n for n in component.names if n not in held)
     scores = [*scores, *_plain(problem, component.names, groups, held)]
     if isinstance(component, LineCore) and core == component.core:
-        values = component.at_nodes()
-        return Part(scores, core, {n: values[n] for n in core}, component.line.probabilities[:, 0])
+        return Part(scores, core, core_line(component))
     return Part(scores, core, reason=f"{_list(core)} {'is' if len(core) == 1 else 'are'} averaged over draws")
 
 

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logsumexp
 
 from bayeskit.errors import DataError, RefusedError
 from bayeskit.inference.collapsed.choose import collapsed_component
@@ -24,6 +23,7 @@ from bayeskit.inference.plan import Plan
 from bayeskit.inference.structure import without
 from bayeskit.model.problem import Problem
 from bayeskit.posterior.checks.average import Environment
+from bayeskit.posterior.checks.core_line import CoreLine, core_line
 from bayeskit.posterior.checks.parts import Part, parts_of
 from bayeskit.posterior.checks.rows import By, Groups, Target, group_rows
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 _CHUNK = 4_000_000
 _MOST_WORK = 2e12  # multiplications: some minutes
-_LOST = 1e-13  # probability of the nodes that may be left out: extremes at which matrices lose their digits
+_CALLS = 5  # how many times the nodes' number of points a rule asks for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,11 +87,12 @@ def prequential(plan: Plan, problem: Problem, by: By, var_name: str | None, orde
     time[places] = np.arange(groups.count)
     timed = replace(groups, targets=tuple(Target(t.factor, time[t.group]) for t in groups.targets))
     parts = parts_of(plan, timed)
-    sampled = next((p for p in parts if p.core and p.weights is None), None)
-    if sampled is not None:
+    other = next((p for p in parts if p.core and (p.line is None or p.whole is not None)), None)
+    if other is not None:
+        why = other.reason or f"{', '.join(map(repr, other.core))} is a plate of such cores"
         raise RefusedError(
             f"Prequential scores are given where the posterior is exact, or has a core of one number; here "
-            f"{sampled.reason}. Score the rows by loo(), or condition on the first of them and update."
+            f"{why}. Score the rows by loo(), or condition on the first of them and update."
         )
     with np.errstate(all="ignore"):
         found = sum(_of_part(plan, timed, part) for part in parts)
@@ -120,16 +121,15 @@ def _of_part(plan: Plan, groups: Groups, part: Part) -> Array:
     found, start = np.zeros(groups.count), 0
     while start < groups.count:
         stop = min(max(1, 2 * start), groups.count)
-        nodes, weights = _line(plan, groups, part, start)
-        found[start:stop] = _stage(part, known, nodes, weights, start, stop)
+        found[start:stop] = _stage(part, known, _line(plan, groups, part, start), start, stop)
         start = stop
     return found
 
 
 def _check_work(part: Part, count: int) -> None:
     """Refuse what would take hours: every stage goes through all its rows at every node."""
-    assert part.weights is not None
-    work = sum(s.work for s in part.scores) * len(part.weights) * np.log2(count + 2)
+    assert part.line is not None
+    work = _CALLS * sum(s.work for s in part.scores) * len(part.line.line.nodes) * np.log2(count + 2)
     if work > _MOST_WORK:
         raise RefusedError(
             f"Prequential scores of {count} rows or blocks would take {work:.1g} multiplications, with "
@@ -138,29 +138,19 @@ def _check_work(part: Part, count: int) -> None:
         )
 
 
-def _stage(part: Part, known: Environment, nodes: Environment, weights: Array, start: int, stop: int) -> Array:
-    """Return the scores from one time to another, from nodes of the core given what came before."""
-    kept = np.flatnonzero(weights > 1e-60 * weights.max())
-    size = max(1, _CHUNK // max(1, sum(s.memory for s in part.scores)))
-    each = []
-    for at in (kept[i : i + size] for i in range(0, len(kept), size)):
-        env = {**known, **{n: v[at] for n, v in nodes.items()}}
-        found = np.asarray(sum(s.sequence(env, stop) for s in part.scores))[:, start:stop]
-        each.append(np.broadcast_to(found, (len(at), stop - start)))
-    scores = np.concatenate(each)
-    lost = np.isnan(scores).any(axis=1)
-    if weights[kept][lost].sum() > _LOST:
-        raise RefusedError(
-            "Prequential scores cannot be given: at probable values of the core a system of the rows lost its digits. "
-            "Rescale the data, or use larger blocks."
-        )
-    scores[lost] = -np.inf
-    running = np.cumsum(scores, axis=1) + np.log(weights[kept])[:, None]
-    return np.diff(logsumexp(running, axis=0), prepend=logsumexp(np.log(weights[kept])))
+def _stage(part: Part, known: Environment, core: CoreLine, start: int, stop: int) -> Array:
+    """Return the scores from one time to another, from the core given what came before."""
+
+    def ratios(values: Environment) -> Array:
+        found = np.asarray(sum(s.sequence({**known, **values}, stop) for s in part.scores))[:, start:stop]
+        return np.broadcast_to(np.cumsum(found, axis=1), (len(next(iter(values.values()))), stop - start))
+
+    step = max(1, _CHUNK // max(1, sum(s.memory for s in part.scores)))
+    return np.diff(core.log_expectations(ratios, np.zeros(stop - start, dtype=np.int64), step), prepend=0.0)
 
 
-def _line(plan: Plan, groups: Groups, part: Part, count: int) -> tuple[Environment, Array]:
-    """Return nodes and weights of the core given the first groups."""
+def _line(plan: Plan, groups: Groups, part: Part, count: int) -> CoreLine:
+    """Return the core given the first groups."""
     problem = groups.problem
     weights = {id(t.factor): (t.group < count).astype(float).reshape(t.factor.shape) for t in groups.targets}
     factors = tuple(replace(f, weight=weights[id(f)]) if id(f) in weights else f for f in problem.factors)
@@ -172,5 +162,4 @@ def _line(plan: Plan, groups: Groups, part: Part, count: int) -> tuple[Environme
             f"The first {count} rows leave {', '.join(map(repr, part.core))} without a proper posterior that could be "
             "integrated. Use a proper prior, or larger blocks."
         )
-    values = found.at_nodes()
-    return {n: values[n] for n in part.core}, found.line.probabilities[:, 0]
+    return core_line(found)
