@@ -313,3 +313,21 @@ def test_a_poor_approximation_warns():
     with pytest.warns(bk.errors.SamplingWarning, match=r"left-out densities are poor: their Pareto k is above 0.7"):
         loo = m.condition({**data, "y": y}).loo(seed=1)
     assert loo.to_arviz().warning
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_without_a_group_the_core_may_lie_elsewhere(seed):
+    """One group is far from the others: without it the scale of the groups has its mass where the nodes do not reach."""
+    rng = np.random.default_rng(seed)
+    m = bk.Model(coords={"arm": 4})
+    arm, tau = m.index("arm", dims="obs"), m.latent("tau", bk.HalfCauchy(1))
+    a = m.latent("a", bk.Normal(m.latent("mu", bk.Normal(0, 10)), tau), dims="arm")
+    m.observed("y", bk.Normal(a[arm], 0.5), dims="obs")
+    at = np.repeat(np.arange(4), 3)
+    data = {"arm": at, "y": np.array([0.0, 0.3, -0.2, 200.0])[at] + rng.normal(size=12)}
+    posterior = m.condition(data)
+    loo, whole = posterior.loo(by="arm"), posterior.log_evidence()
+    assert loo.exact
+    expected = [whole - without(m, data, np.flatnonzero(at == g)) for g in range(4)]
+    np.testing.assert_allclose(loo.pointwise, expected, atol=1e-8, rtol=0)
+    np.testing.assert_allclose(posterior.prequential(by="arm").total, whole, atol=1e-8, rtol=0)
