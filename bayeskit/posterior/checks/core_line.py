@@ -22,6 +22,7 @@ from bayeskit.inference.core.line import Line, integrate_line, limits_of
 
 Array = np.ndarray
 Ratios = Callable[[dict[str, Array]], Array]
+_OFFSETS = np.concatenate([-np.geomspace(60, 12, 12), np.linspace(-11, 11, 89), np.geomspace(12, 60, 12)])
 _LOST = 1e-10  # probability of the nodes at which a ratio may be no number: extremes, where matrices lose their digits
 
 
@@ -52,7 +53,8 @@ class CoreLine:
         step : int
             Points to ask for at a time.
         """
-        first = self._sum(self.line.nodes, self.line.probabilities, ratios, cell, step)
+        with np.errstate(all="ignore"):
+            first = self._sum(self.line.nodes, np.log(self.line.probabilities), ratios, cell, step)
         finite = np.isfinite(first)
         if not finite.any():
             return first
@@ -66,9 +68,45 @@ class CoreLine:
                 "Without some of the rows the posterior is improper: the density of the core does not fall there. "
                 "Give it a proper prior, or leave out fewer rows at once."
             ) from error
-        own = self.log_density(fine.nodes)
-        weights = masses(fine.edges, own - own.max(axis=0))
-        return np.where(finite, self._sum(fine.nodes, weights / weights.sum(axis=0), ratios, cell, step), first)
+        # in logs: what is nothing of the posterior may be all of another
+        log_w = self.log_density(fine.nodes) + np.log(masses(fine.edges, np.zeros(fine.nodes.shape)))
+        log_w = log_w - logsumexp(log_w, axis=0)
+        result = np.where(finite, self._sum(fine.nodes, log_w, ratios, cell, step), first)
+        for j, start in self._beyond(fine, ratios, cell, step):
+            result[j] = self._alone(ratios, j, int(cell[j]), start, step)
+        return result
+
+    def _beyond(self, fine: Line, ratios: Ratios, cell: Array, step: int) -> list[tuple[int, float]]:
+        """Return the ratios whose mass is highest beyond the panels, with where: a gap that was not seen across."""
+        spread = np.sqrt(np.maximum(self.line.var(), 1e-300))
+        offsets = np.concatenate([_OFFSETS[:, None] * np.ones_like(spread), _OFFSETS[:, None] * spread])
+        u = np.clip(np.concatenate([self.mode + offsets, fine.nodes]), *self.limits)
+        heights = np.empty((len(u), len(cell)))
+        base = self.log_density(u)
+        inside = np.isfinite(base)
+        for at in _steps(len(u), step):
+            r = ratios(self.values(np.where(inside[at], u[at], self.mode)))
+            heights[at] = np.where(inside[at][:, cell] & np.isfinite(r), base[at][:, cell] + r, -np.inf)
+        top = np.take_along_axis(u[:, cell], heights.argmax(axis=0)[None], axis=0)[0]
+        beyond = (top < fine.edges[0, cell]) | (top > fine.edges[-1, cell])
+        return [(int(j), float(top[j])) for j in np.flatnonzero(beyond)]
+
+    def _alone(self, ratios: Ratios, j: int, cell: int, start: float, step: int) -> float:
+        """Return one expectation, from a rule of its own."""
+
+        def log_density(u: Array) -> Array:
+            every = np.broadcast_to(u, (len(u), self.line.cells))
+            base = self.log_density(every) - self.line.log_mass
+            inside = np.isfinite(base)
+            found = np.empty(u.shape)
+            for at in _steps(len(u), step):
+                found[at, 0] = ratios(self.values(np.where(inside[at], every[at], self.mode)))[:, j]
+            found = np.where(np.isnan(found), -np.inf, found)
+            return np.where(inside[:, cell : cell + 1], base[:, cell : cell + 1] + found, -np.inf)
+
+        limits = tuple(np.broadcast_to(end, (self.line.cells,))[cell : cell + 1] for end in self.limits)
+        own = integrate_line(log_density, np.array([start]), limits=(limits[0], limits[1]))
+        return float(own.log_mass[0])
 
     def _mixture(self, u: Array, ratios: Ratios, first: Array, cell: Array, step: int) -> Array:
         """Return the log density of the mixture at points ``(n, cells)``."""
@@ -89,22 +127,20 @@ class CoreLine:
                 more[at, cell[used][starts]] = np.log(each) + top
         return np.where(inside, base + np.logaddexp(0.0, more), -np.inf)
 
-    def _sum(self, nodes: Array, weights: Array, ratios: Ratios, cell: Array, step: int) -> Array:
+    def _sum(self, nodes: Array, log_w: Array, ratios: Ratios, cell: Array, step: int) -> Array:
         """Return the logs of weighted sums over nodes."""
         total: Array | None = None
-        kept = np.flatnonzero((weights > 0).any(axis=1))
+        kept = np.flatnonzero((log_w > -np.inf).any(axis=1))
         for at in (kept[s] for s in _steps(len(kept), step)):
-            inside = weights[at] > 0
-            r = ratios(self.values(np.where(inside, nodes[at], self.mode)))
-            w = weights[at][:, cell]
-            if (w * np.isnan(r)).max() > _LOST:
+            r = ratios(self.values(np.where(log_w[at] > -np.inf, nodes[at], self.mode)))
+            w = log_w[at][:, cell]
+            if (np.exp(w) * np.isnan(r)).max() > _LOST:
                 raise RefusedError(
                     "Some predictive densities are not numbers: at probable values of the core a system of the rows "
                     "lost its digits. Rescale the data."
                 )
             with np.errstate(all="ignore"):
-                terms = np.where((w > 0) & ~np.isnan(r), np.log(w) + r, -np.inf)
-                part = logsumexp(terms, axis=0)
+                part = logsumexp(np.where((w > -np.inf) & ~np.isnan(r), w + r, -np.inf), axis=0)
             total = part if total is None else np.logaddexp(total, part)
         assert total is not None
         return total
