@@ -77,7 +77,7 @@ def _scatter(
     extents = contribution.shape[1 : 1 + len(frame)]
     flat: Array | int = 0
     for dim, position in positions.items():
-        flat = flat * sizes[dim] + _along_frame(position, frame, extents)
+        flat = flat * sizes[dim] + along_frame(position, frame, extents)
     flat = np.asarray(flat)
     batch = max(contribution.shape[0], flat.shape[0])
     total = int(np.prod(shape, dtype=int))
@@ -96,7 +96,7 @@ def _joined(cells: Array, values: Array, size: int, join: np.ufunc) -> Array:
     return out
 
 
-def _along_frame(
+def along_frame(
     position: str | tuple[Array, tuple[str, ...]], frame: tuple[str, ...], extents: tuple[int, ...]
 ) -> Array:
     """Codes into one dim, laid along the frame."""

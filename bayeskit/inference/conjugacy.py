@@ -138,14 +138,18 @@ class Contribution:
             part = np.where(self.factor.weighed(np.ones(part.shape)) > 0, part, -np.inf)
         return pull_back(part, frame, positions, sizes, keep, join)
 
-    def base(self, env: Environment) -> Array:
-        """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
+    def base_cells(self, env: Environment) -> Array:
+        """Return the part of each cell's log density that does not depend on the parent: ``(batch, *plates)``."""
         value, others, coefficient, _ = self._pieces(env)
         base = np.asarray(
             self.rule.base(value, others, coefficient) + self.rule.log_jacobian(self.factor.value_array(env))
         )
-        base = self.factor.weighed(np.broadcast_to(base, (base.shape[0], *self.factor.shape)))
-        return base.reshape(base.shape[0], -1).sum(axis=1)
+        return self.factor.weighed(np.broadcast_to(base, (base.shape[0], *self.factor.shape)))
+
+    def base(self, env: Environment) -> Array:
+        """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
+        cells = self.base_cells(env)
+        return cells.reshape(cells.shape[0], -1).sum(axis=1)
 
 
 def _codes(values: Array) -> Array:
@@ -171,7 +175,7 @@ class ConjugateUpdate:
         moving = tuple(c for c in contributions if c not in still)
         fixed = None
         for c in still:
-            part = _natural_parts(family, c, problem.env, problem.sizes)
+            part = natural_parts(family, c, problem.env, problem.sizes)
             fixed = part if fixed is None else merge(family, fixed, part)
         return cls(latent, family, contributions, fixed, moving)
 
@@ -208,7 +212,7 @@ class ConjugateUpdate:
         if self.fixed is not None:
             yield self.fixed
         for c in self._moving:
-            yield _natural_parts(self.family, c, env, self.sizes)
+            yield natural_parts(self.family, c, env, self.sizes)
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -266,7 +270,8 @@ class ConjugateUpdate:
         return np.asarray(total)
 
 
-def _natural_parts(family: NaturalFamily, c: Contribution, env: Environment, sizes: Mapping[str, int]) -> Naturals:
+def natural_parts(family: NaturalFamily, c: Contribution, env: Environment, sizes: Mapping[str, int]) -> Naturals:
+    """Return what a child adds to the natural parameters of its parent, in the form of the family."""
     part = c.evaluate(env, sizes)
     if isinstance(family, GammaFamily):
         return family.along(c.exponent, *part)

@@ -157,7 +157,7 @@ class ExactGaussian:
             system = factor(Arrow(A, C, D, hw, hd))
         except np.linalg.LinAlgError:
             system = None
-        if system is None or not _well_conditioned(system):
+        if system is None or not well_conditioned(system):
             flat = [n for n in block.names if block.problem.latents[n].prior.distribution.family == "Flat"]
             raise ImproperError(
                 f"The posterior of {', '.join(repr(n) for n in block.names)} is improper: the data do not determine "
@@ -326,7 +326,7 @@ class ExactGaussian:
         return total - self.log_evidence()
 
 
-def _well_conditioned(system: Factored) -> bool:
+def well_conditioned(system: Factored) -> bool:
     """Whether no pivot is lost in rounding."""
     for lower in (system.LA, system.LS):
         if lower.shape[-1]:

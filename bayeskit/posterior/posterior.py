@@ -19,6 +19,7 @@ from bayeskit.inference.sweep import sample as run_plan
 from bayeskit.model.binding import Binding
 from bayeskit.model.problem import Problem
 from bayeskit.model.reading import Given, is_summary
+from bayeskit.posterior.checks.interface import Checks
 from bayeskit.posterior.derived import exact_derived
 from bayeskit.posterior.evidence import Evidence, log_evidence
 from bayeskit.posterior.forward import exact_forward
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-class Posterior:
+class Posterior(Checks):
     """What is known after the data: made by ``Model.condition``, never changed.
 
     Examples
@@ -157,27 +158,7 @@ class Posterior:
         RefusedError
             Where it has no closed form; the message says why.
         """
-        if name in self._problem.derived:
-            return exact_derived(self._plan, name)
-        if name not in self._problem.latents:
-            raise RefusedError(
-                f"'{name}' is not a latent of the posterior. Its latents are {list(self._problem.latents)}, "
-                f"derived {list(self._problem.derived)}."
-            )
-        plan, wrap = self._plan, wrapper(self._problem, name)
-        component = plan.component_of(name)
-        if component is not None:
-            return component.marginal(name, wrap)
-        collapsed = plan.collapsed_of(name)
-        if collapsed is not None:
-            marginal = collapsed.marginal(name, wrap)
-            if isinstance(marginal, Refusal):
-                raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
-            return marginal
-        forward = exact_forward(plan, name) if name in plan.forward else None
-        if forward is not None:
-            return forward
-        raise RefusedError(f"'{name}' has no exact marginal here ({plan.notes[name]}). Use sample() or summary().")
+        return exact_marginal(self._plan, name)
 
     @property
     def is_exact(self) -> bool:
@@ -361,6 +342,32 @@ class Posterior:
 
     def __repr__(self) -> str:
         return f"Posterior of\n{self.model}\n{self.explain()}"
+
+
+def exact_marginal(plan: Plan, name: str) -> Distribution:
+    """Return the exact marginal of a latent or of a derived quantity under a plan."""
+    problem = plan.problem
+    if name in problem.derived:
+        return exact_derived(plan, name)
+    if name not in problem.latents:
+        raise RefusedError(
+            f"'{name}' is not a latent of the posterior. Its latents are {list(problem.latents)}, "
+            f"derived {list(problem.derived)}."
+        )
+    wrap = wrapper(problem, name)
+    component = plan.component_of(name)
+    if component is not None:
+        return component.marginal(name, wrap)
+    collapsed = plan.collapsed_of(name)
+    if collapsed is not None:
+        marginal = collapsed.marginal(name, wrap)
+        if isinstance(marginal, Refusal):
+            raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
+        return marginal
+    forward = exact_forward(plan, name) if name in plan.forward else None
+    if forward is not None:
+        return forward
+    raise RefusedError(f"'{name}' has no exact marginal here ({plan.notes[name]}). Use sample() or summary().")
 
 
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:
