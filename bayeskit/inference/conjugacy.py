@@ -200,7 +200,8 @@ class ConjugateUpdate:
         """Return the natural parameters of the conditional."""
         prior = self.prior(env)
         totals = reduce(partial(merge, self.family), self.children_naturals(env), self._compact(prior))
-        return tuple(np.broadcast_to(t, np.broadcast_shapes(t.shape, p.shape)) for t, p in zip(totals, prior, strict=True))
+        shapes = (np.broadcast_shapes(t.shape, p.shape) for t, p in zip(totals, prior, strict=True))
+        return tuple(map(np.broadcast_to, totals, shapes))
 
     def _compact(self, naturals: Naturals) -> Naturals:
         """Return parameters with length one along plates where they are equal."""

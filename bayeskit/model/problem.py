@@ -17,8 +17,8 @@ from bayeskit.expressions import Expression, Variable, aligner
 from bayeskit.model.labels import Coords
 
 if TYPE_CHECKING:
-    from bayeskit.distributions.domains import Parameter
     from bayeskit.distributions import Distribution
+    from bayeskit.distributions.domains import Parameter
     from bayeskit.model.model import Model
 
 Array = np.ndarray

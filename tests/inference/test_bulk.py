@@ -9,7 +9,6 @@ from bayeskit.errors import RefusedError
 from bayeskit.inference.core.bulk import Prepared, accepted_at, prepare, run
 from bayeskit.inference.core.modes import find_modes
 from bayeskit.inference.core.pareto import acceptance, evidence, judged, pareto_k
-from bayeskit.inference.core.sieve import Sieve
 from bayeskit.inference.core.proposal import (
     TMixture,
     defended,
@@ -20,6 +19,7 @@ from bayeskit.inference.core.proposal import (
     tempered,
     weighted_quantiles,
 )
+from bayeskit.inference.core.sieve import Sieve
 
 LOG_2PI = np.log(2 * np.pi)
 

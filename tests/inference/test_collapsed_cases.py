@@ -147,12 +147,16 @@ def test_one_concentration_for_all_shares(laid):
     posterior = m.condition({"y": y})
     density = posterior._plan.collapsed[0].density
     a = 1.5
-    expected = stats.dirichlet_multinomial([a, a, a], 10).logpmf(y).sum() + stats.halfcauchy(0, 2).logpdf([1.0, a]).sum()
+    expected = (
+        stats.dirichlet_multinomial([a, a, a], 10).logpmf(y).sum() + stats.halfcauchy(0, 2).logpdf([1.0, a]).sum()
+    )
     found = density(np.log([[1.0, a]]))[0] - np.log(a)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     tree = posterior.sample(20, seed=0)
     draws = {n: tree["posterior"][n].values.reshape(80, *v.shape) for n, v in posterior._problem.latents.items()}
-    np.testing.assert_allclose(tree["sample_stats"]["lp"].values.ravel(), posterior._problem.log_joint(draws), rtol=1e-9)
+    np.testing.assert_allclose(
+        tree["sample_stats"]["lp"].values.ravel(), posterior._problem.log_joint(draws), rtol=1e-9
+    )
 
 
 def test_terms_of_other_components_stay_out():

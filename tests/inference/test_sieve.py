@@ -73,7 +73,7 @@ def test_probabilities_stay_between_their_bounds():
 
 def test_expected_acceptance_from_draws_of_another_density():
     rng = np.random.default_rng(0)
-    proposal, u, log_target, log_pooled = piloted(skewed, n=200_000)
+    _, u, log_target, log_pooled = piloted(skewed, n=200_000)
     narrow = mixture(np.zeros(1), np.zeros((1, 2)), 1.5 * np.eye(2)[None])
     direct = narrow.sample(rng, 200_000)
     expected = acceptance(skewed(direct) - narrow.log_density(direct))

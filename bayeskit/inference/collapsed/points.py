@@ -64,8 +64,8 @@ class BulkCore:
         proposed: list[tuple[dict[str, Array], Array]] = []
 
         def log_density(u: Array) -> Array:
-            found, *drawn = self.density.with_draws(u, rng)
-            proposed.append((drawn[0], drawn[1]))
+            found, below, density = self.density.with_draws(u, rng)
+            proposed.append((below, density))
             return found
 
         result = run(self.prepared, log_density, rng, chains, draws)

@@ -21,8 +21,8 @@ GOOD_ACCEPTANCE = 0.8
 FAIR_ACCEPTANCE, FAIR = 0.5, 1000
 WORTHWHILE = 0.03
 PILOT = 8_000
-# Draws of the largest pilot, and again to confirm one; what a pilot beyond doubt has, for a sieve to be fitted to. Above this Pareto k a pilot, being small and chosen, must show
-# that not much is unseen.
+# Draws of the largest pilot, and again to confirm one; what a pilot beyond doubt has, for a sieve to be fitted to.
+# Above this Pareto k a pilot, being small and chosen, must show that not much is unseen.
 LARGEST = 1500
 SHOWN = 600
 SAFE_PARETO_K = 0.5
@@ -178,10 +178,10 @@ def _drawn(target: Target, fit: TMixture, modes: tuple[Mode, ...], rng: np.rando
 def _confirmed(
     target: Target, modes: tuple[Mode, ...], pilots: list[Pilot], best: int, rng: np.random.Generator
 ) -> Pilot:
-    """Draw again from a proposal: many where it is not beyond doubt, for the best of several pilots is so by luck in part.
+    """Draw again from a proposal: many where it is not beyond doubt, for the best of several is so by luck in part.
 
-    Then the new draws are judged on their own; and the draws of all pilots together, which other proposals took elsewhere,
-    must not find more mass than those of this one.
+    Then the new draws are judged on their own; and the draws of all pilots together, which other proposals took
+    elsewhere, must not find more mass than those of this one.
     """
     pilot = pilots[best]
     if pilot.reason:

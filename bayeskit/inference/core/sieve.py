@@ -7,8 +7,8 @@ kept with probability
 
 .. math:: \alpha(u) = \operatorname{clip}(e^{\hat\ell(u) - \log q(u) - c}, \alpha_{\min}, 1),
 
-so that what is proposed has the density :math:`q \alpha / \operatorname{E}_q \alpha`, exactly (von Neumann 1951). However
-poor the polynomial is, weights grow by no more than :math:`1 / \alpha_{\min}`, and they say what the chain does.
+so that what is proposed has the density :math:`q \alpha / \operatorname{E}_q \alpha`, exactly (von Neumann 1951).
+However poor the polynomial is, weights grow by :math:`1 / \alpha_{\min}` at most, and they say what the chain does.
 """
 
 from __future__ import annotations

@@ -71,9 +71,8 @@ class GaussianPiece:
         """Draw the block jointly."""
         return self.block.draw_with_density(env, rng, batch)
 
-
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
-        """Return a draw, its log density, and the log of the integral: -inf where there is no sound system to draw by."""
+        """Return a draw, its log density, and the log of the integral: -inf where the system is not sound."""
         log_marginal = self.log_marginal(env)
         return *self.draw(env, rng, batch), np.broadcast_to(log_marginal, (batch,))
 
