@@ -325,7 +325,7 @@ class Posterior:
         >>> y = m.observed("y", bk.Binomial(10, m.latent("p", bk.Beta(1, 1), dims="arm")), dims="arm")
         >>> table = m.condition({"y": [3, 5]}).to_dataframe("p")
         >>> table.round(3).to_dict("index")["B"]
-        {'mean': 0.5, 'sd': 0.139, 'eti89_lb': 0.275, 'eti89_ub': 0.725}
+        {'mean': 0.5, 'sd': 0.139, 'eti89_lb': 0.277, 'eti89_ub': 0.723}
         """
         from bayeskit.posterior.frames import Request, to_dataframe
 
