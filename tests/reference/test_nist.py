@@ -155,10 +155,16 @@ def test_certified_values_as_published(name):
 
 # ---- one sample -----------------------------------------------------------------------------------------------------
 PLACES = {
-    "nist_univariate_numacc1": (16, 15), "nist_NumAcc2": (15, 13.5), "nist_NumAcc3": (15, 9.1),
-    "nist_NumAcc4": (15, 7.9), "nist_Lew": (15, 15), "nist_Lottery": (15, 15), "nist_PiDigits": (15, 15), "nist_univariate_mavro": (15, 12.5),
+    "nist_univariate_numacc1": (16, 15),
+    "nist_NumAcc2": (15, 13.5),
+    "nist_NumAcc3": (15, 9.1),
+    "nist_NumAcc4": (15, 7.9),
+    "nist_Lew": (15, 15),
+    "nist_Lottery": (15, 15),
+    "nist_PiDigits": (15, 15),
+    "nist_univariate_mavro": (15, 12.5),
     "nist_univariate_michelso": (15, 13.5),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", [n for n in PLACES if known([n], "data")])
