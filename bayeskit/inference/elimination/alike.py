@@ -21,6 +21,7 @@ from bayeskit.inference.conjugacy import ConjugateUpdate
 
 Array = np.ndarray
 _LEAST = 32  # cells from which it is worth looking
+_LARGEST = 1e5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,8 @@ def alike_cells(update: ConjugateUpdate, known: Mapping[str, Array]) -> Alike | 
         return None
     laid = (1, *update.latent.shape)
     gained = [np.broadcast_to(np.asarray(g, dtype=float), laid).reshape(-1) for g in update.fixed]
+    if max(np.abs(g).max() for g in gained) > _LARGEST:
+        return None  # large counts hardly repeat, and their evidence asks for more care
     merged = merge_equal(gained, cells)
     if merged is None:
         return None
