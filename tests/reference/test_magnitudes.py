@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from scipy.special import gammaincinv, ndtri
+from scipy.special import betainc, gammainc, gammaincinv, ndtri
 
 import bayeskit as bk
 
@@ -187,6 +187,25 @@ def test_predictions_of_large_counts():
     for k, digits in ((y - 10**8, 1e-9), (y, 1e-14), (y + 10**7, 1e-10)):  # away from it, the rounded mean counts
         exact = log_choose(N, k) + log_beta(1 + y + k, 1 + 2 * N - y - k) - log_beta(1 + y, 1 + N - y)
         assert_close(law.log_prob(k), exact, digits)
+
+
+@pytest.mark.parametrize("size", [1.5e8, 1e9, 1e10])
+def test_quantiles_of_large_shapes(size):
+    """Against distribution functions, which are right there; five sds out too, and from either tail."""
+    a, b = size * np.array([1.0, 3.0, 1.0]), size * np.array([1.0, 1.0, 40.0])
+    law, sd = bk.Beta(1, 1), np.sqrt(a * b / (a + b) ** 3)
+    for q in (1e-6, 0.055, 0.5, 0.945):
+        for x in (law._quantile(q, a, b), law._log_quantile(np.log(q), a, b), law._log_isf(np.log1p(-q), a, b)):
+            assert np.abs((betainc(a, b, x) - q) / np.exp(law._log_prob(x, a, b)) / sd).max() < 1e-10
+    rate = bk.Gamma(1, 1)
+    for q in (0.055, 0.5, 0.945):
+        for x in (
+            rate._quantile(q, a, 2.0),
+            rate._log_quantile(np.log(q), a, 2.0),
+            rate._log_isf(np.log1p(-q), a, 2.0),
+        ):
+            density = np.exp(rate._log_prob(2.0 * x, a, 1.0))
+            assert np.abs((gammainc(a, 2.0 * x) - q) / density / np.sqrt(a)).max() < 1e-10
 
 
 # ---- probabilities --------------------------------------------------------------------------------------------------
