@@ -31,6 +31,7 @@ import numpy as np
 from scipy.special import gammaln, i0e, xlogy
 
 Array = np.ndarray
+_LARGE = 1e6  # a count whose log factorial has lost digits that matter
 Others = dict[str, Any]
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -108,7 +109,9 @@ def _log_choose(n: Any, k: Any) -> Any:
 
 
 def _multinomial_base(y: Array, o: Others, c: Any) -> Any:
-    return gammaln(y.sum(axis=-1) + 1) - gammaln(y + 1).sum(axis=-1)
+    if np.max(y, initial=0) < _LARGE:
+        return gammaln(y.sum(axis=-1) + 1) - gammaln(y + 1).sum(axis=-1)
+    return _log_choose(np.cumsum(y, axis=-1), y).sum(axis=-1)  # which subtracts no large numbers
 
 
 def _square(residual: Array) -> Array:

@@ -5,17 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln, xlog1py, xlogy
+from scipy.special import (
+    betainc,
+    betaincc,
+    betainccinv,
+    betaincinv,
+    betaln,
+    gammaincinv,
+    ndtri,
+    ndtri_exp,
+    xlog1py,
+    xlogy,
+)
 
 from bayeskit.distributions.base import Array, Distribution
 from bayeskit.distributions.domains import Parameter, nonnegative
 from bayeskit.distributions.gammadraws import SMALLEST
 from bayeskit.distributions.gammafunctions import log_beta, log_rising
+from bayeskit.distributions.large_shapes import LARGE_SHAPE, large_beta, where_large
 from bayeskit.distributions.saddlepoint import LARGE_COUNT, log_poisson
 from bayeskit.distributions.tails import betainc_inverse, log_betainc
 
-__all__ = ["Beta"]
+__all__ = ["Beta", "beta_quantile"]
 
+_FAR = 1e50  # of one parameter against the other: the beta is a gamma
 _BELOW_ONE = 1.0 - 2.0**-53
 
 
@@ -75,6 +88,12 @@ class Beta(Distribution):
             total = alpha + beta
             return (alpha / total) * (beta / total) / (total + 1.0)
 
+    def _sd(self, alpha: Array, beta: Array) -> Array:
+        """Return the root of the variance, factor by factor: of a probability of 1e-300 the variance underflows."""
+        with np.errstate(all="ignore"):
+            total = alpha + beta
+            return np.sqrt(alpha / total) * np.sqrt(beta / total) / np.sqrt(total + 1.0)
+
     def _mode(self, alpha: Array, beta: Array) -> Array:
         """Return the peak; the end that is nearer to it where there is none, and nan for a bath tub."""
         with np.errstate(all="ignore"):
@@ -109,21 +128,36 @@ class Beta(Distribution):
         return log_betainc(beta, alpha, 1.0 - inside, inside)
 
     def _quantile(self, q: Array, alpha: Array, beta: Array) -> Array:
-        return betaincinv(alpha, beta, q)
+        return beta_quantile(q, alpha, beta)
 
     def _log_isf(self, log_tail: Array, alpha: Array, beta: Array) -> Array:
         # 1 - x is what is solved for: near x = 1 a double holds no more.
-        return np.where(
+        value = np.where(
             np.less(log_tail, -20.0),
             1.0 - betainc_inverse(beta, alpha, log_tail),
             betainccinv(alpha, beta, np.exp(log_tail)),
         )
+        least = np.minimum(alpha, beta)
+        return where_large(value, least, large_beta, lambda: -ndtri_exp(log_tail), alpha, beta)
 
     def _log_quantile(self, log_q: Array, alpha: Array, beta: Array) -> Array:
-        return betainc_inverse(alpha, beta, log_q)
+        least = np.minimum(alpha, beta)
+        value = betainc_inverse(alpha, beta, log_q)
+        return where_large(value, least, large_beta, lambda: ndtri_exp(log_q), alpha, beta)
 
     def _bounds(self, alpha: Array, beta: Array) -> tuple[float, float]:
         return 0.0, 1.0
+
+
+def beta_quantile(q: Array, alpha: Array, beta: Array) -> Array:
+    """Quantiles of betas, of parameters of any size: SciPy's where they hold, else those of the limit."""
+    value = betaincinv(alpha, beta, q)
+    if max(np.max(alpha, initial=0.0), np.max(beta, initial=0.0)) < LARGE_SHAPE:
+        return np.asarray(value)
+    value = where_large(value, np.minimum(alpha, beta), large_beta, lambda: ndtri(q), alpha, beta)
+    with np.errstate(all="ignore"):
+        value = np.where(beta > _FAR * np.maximum(alpha, 1.0), gammaincinv(alpha, q) / beta, value)
+        return np.where(alpha > _FAR * np.maximum(beta, 1.0), 1.0, value)
 
 
 def _log_prob_large(x: Array, alpha: Array, beta: Array) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincinv, gammaln
+from scipy.special import betainc, gammaln
 
 from bayeskit.distributions.base import Array, Distribution
+from bayeskit.distributions.beta import beta_quantile
 from bayeskit.distributions.domains import Domain, Parameter
 from bayeskit.distributions.gammadraws import log_standard_gamma
 from bayeskit.distributions.integers import masked
@@ -116,7 +117,7 @@ class Dirichlet(Distribution):
         rest = alpha.sum(axis=-1, keepdims=True) - alpha
         degenerate = (alpha == 0) | (rest == 0)
         a, b = np.where(degenerate, 1.0, alpha), np.where(degenerate, 1.0, rest)
-        return np.where(degenerate, np.where(np.equal(alpha, 0), 0.0, 1.0), betaincinv(a, b, q))
+        return np.where(degenerate, np.where(np.equal(alpha, 0), 0.0, 1.0), beta_quantile(q, a, b))
 
 
 def _log_prob_large(x: Array, log_x: Array, alpha: Array, total: Array) -> Array:

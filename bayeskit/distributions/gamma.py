@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import gammainc, gammaincc, gammaincinv, gammaln, xlogy
+from scipy.special import gammainc, gammaincc, gammaincinv, gammaln, ndtri, ndtri_exp, xlogy
 
 from bayeskit.distributions.base import Alternative, Array, Distribution
 from bayeskit.distributions.domains import Parameter, nonnegative, positive
 from bayeskit.distributions.gammadraws import SMALLEST, standard_gamma
 from bayeskit.distributions.gammafunctions import log_rising
+from bayeskit.distributions.large_shapes import large_gamma, where_large
 from bayeskit.distributions.saddlepoint import LARGE_COUNT, log_poisson
 from bayeskit.distributions.tails import gammainc_inverse, gammaincc_inverse, log_gammainc, log_gammaincc
 
@@ -78,6 +79,10 @@ class Gamma(Distribution):
         with np.errstate(all="ignore"):
             return alpha / beta / beta
 
+    def _sd(self, alpha: Array, beta: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.sqrt(alpha) / beta
+
     def _mode(self, alpha: Array, beta: Array) -> Array:
         return self._tilted_mode(0.0, alpha, beta)
 
@@ -101,13 +106,14 @@ class Gamma(Distribution):
         return log_gammaincc(alpha, np.maximum(beta * x, 0.0))
 
     def _quantile(self, q: Array, alpha: Array, beta: Array) -> Array:
-        return gammaincinv(alpha, q) / beta
+        return where_large(gammaincinv(alpha, q), alpha, large_gamma, lambda: ndtri(q), alpha) / beta
 
     def _log_isf(self, log_tail: Array, alpha: Array, beta: Array) -> Array:
-        return gammaincc_inverse(alpha, log_tail) / beta
+        value = gammaincc_inverse(alpha, log_tail)
+        return where_large(value, alpha, large_gamma, lambda: -ndtri_exp(log_tail), alpha) / beta
 
     def _log_quantile(self, log_q: Array, alpha: Array, beta: Array) -> Array:
-        return gammainc_inverse(alpha, log_q) / beta
+        return where_large(gammainc_inverse(alpha, log_q), alpha, large_gamma, lambda: ndtri_exp(log_q), alpha) / beta
 
     def _sf(self, x: Array, alpha: Array, beta: Array) -> Array:
         return gammaincc(alpha, np.maximum(beta * x, 0.0))

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayeskit.distributions import intervals
 from bayeskit.distributions.domains import Array
+from bayeskit.distributions.merging import merge_equal
 from bayeskit.distributions.parameters import EVENT_DIMS, event_dims, is_dataarray, is_expression
 from bayeskit.errors import ParameterError, RefusedError
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bayeskit.distributions.base import Distribution
 
 __all__ = ["Aligned", "aligned", "at", "dims_of", "eti", "hdi", "moment", "quantile", "sample"]
+
+_LARGE = 1000  # cells from which it is asked whether some are alike
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def quantile(distribution: Distribution, q: Any) -> DataArray:
     frame = aligned(distribution)
     with np.errstate(all="ignore"):
         if levels.ndim == 0:
-            return frame.dress(distribution._quantile(levels, *frame.arrays), event=True)
+            return frame.dress(_quantiles(distribution, frame, [levels])[0], event=True)
         axes = len(frame.plates) + distribution.event_ndim
         values = np.asarray(distribution._quantile(levels.reshape((-1,) + (1,) * axes), *frame.arrays))
     return frame.dress(np.moveaxis(values, 0, -1), event=True, new={"quantile": levels})
@@ -228,8 +231,26 @@ def eti(distribution: Distribution, prob: float) -> DataArray:
     tail = (1 - mass) / 2
     frame = aligned(distribution)
     with np.errstate(all="ignore"):
-        ends = [distribution._quantile(np.asarray(q), *frame.arrays) for q in (tail, 1 - tail)]
+        ends = _quantiles(distribution, frame, [np.asarray(q) for q in (tail, 1 - tail)])
     return _interval(frame, ends)
+
+
+def _quantiles(distribution: Distribution, frame: Aligned, levels: list[Array]) -> list[Array]:
+    """Quantiles of all cells; of a large plate those whose parameters are alike once.
+
+    Quantiles are by far the dearest figures, and cells of counts repeat. Those of symmetric families are a line in
+    the parameters, and cost less than to tell cells apart.
+    """
+    cells = int(np.prod(frame.shape, dtype=int))
+    merged = None
+    if cells > _LARGE and distribution.event_ndim == 0 and not distribution.symmetric:
+        full = [np.broadcast_to(a, frame.shape).reshape(-1) if a.size > 1 else a for a in frame.arrays]
+        merged = merge_equal([a for a in full if a.size > 1], cells)
+    if merged is None:
+        return [np.asarray(distribution._quantile(q, *frame.arrays)) for q in levels]
+    few = [a[merged.first] if a.size > 1 else a.reshape(1) for a in full]
+    answers = [np.broadcast_to(distribution._quantile(q, *few), merged.first.shape) for q in levels]
+    return [answer[merged.group].reshape(frame.shape) for answer in answers]
 
 
 def hdi(distribution: Distribution, prob: float) -> DataArray:

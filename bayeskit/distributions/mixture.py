@@ -89,6 +89,31 @@ class Mixture(Distribution):
             object.__setattr__(self, name, value)
         self._keep({"base": base, "weights": weights}, canonical)
 
+    def over(self, cell: Any) -> Mixture:
+        """Return these mixtures laid along other dims: entries that are alike share one.
+
+        Parameters
+        ----------
+        cell : number or DataArray
+            For every entry the number of its mixture among those of the base, last dim fastest; it bears the dims and
+            the labels of the answers.
+
+        Examples
+        --------
+        >>> import xarray as xr
+        >>> from bayeskit.distributions import Normal
+        >>> two = Mixture(Normal(xr.DataArray([[0.0, 5.0], [2.0, 9.0]], dims=[NODE, "class"]), 1), [1, 1])
+        >>> two.over(xr.DataArray([1, 0, 1], dims="cell")).mean().values
+        array([7., 1., 7.])
+        """
+        if self.event_ndim:
+            raise ParameterError("Only mixtures of numbers are laid along other dims. Got one of vectors.")
+        laid = object.__new__(type(self))
+        for name in ("_arrays", "_matrix", "_panels"):
+            object.__setattr__(laid, name, getattr(self, name))
+        laid._keep({**self.given, "cell": cell}, {**self.canonical, "cell": cell})
+        return laid
+
     _arrays: list[Array]
     _matrix: Array
     _panels: Panels | None
@@ -246,7 +271,7 @@ class Mixture(Distribution):
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
         """Means and variances of all cells, ``(cells, *event)``."""
-        cells = np.arange(int(np.size(self.canonical["cell"])))
+        cells = np.arange(max(array.shape[1] for array in (self._matrix, *self._arrays)))
         event = np.shape(self.canonical["entry"]) if self.event_ndim else ()
         means, variances = np.empty((len(cells), *event)), np.empty((len(cells), *event))
         with np.errstate(all="ignore"):

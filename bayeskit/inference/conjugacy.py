@@ -33,6 +33,7 @@ from bayeskit.model.problem import Factor, Latent, Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+_LOST = 1e-12  # share of an evidence that rounding may take before it is worked out in another way
 
 
 @dataclass(frozen=True)
@@ -246,13 +247,19 @@ class ConjugateUpdate:
         ``gain`` is ``log_gain(env)``, where it is at hand.
         """
         if isinstance(self.family, NormalFamily | VonMisesFamily):
-            return self._evidence_about_centre(self.family, env)
+            return self._evidence_about_centre(env)
         gain = self.log_gain(env) if gain is None else gain
         assert gain is not None
         total = gain.reshape(gain.shape[0], -1).sum(axis=1)
-        for c in self.contributions:
-            total = total + c.base(env)
-        return np.asarray(total)
+        base = sum(c.base(env) for c in self.contributions)
+        with np.errstate(invalid="ignore"):
+            lost = np.abs(total) * np.finfo(float).eps > _LOST * np.abs(total + base)
+        total = np.asarray(total + base)
+        if not lost.any():
+            return total
+        with np.errstate(all="ignore"):
+            better = self._evidence_about_centre(env)
+        return np.where(lost & np.isfinite(better), better, total)
 
     def log_normaliser(self, env: Environment, gain: Array | None) -> Array:
         """Return the log normaliser of the conditional, given ``log_gain(env)``: ``(batch, *plates)``."""
@@ -260,12 +267,19 @@ class ConjugateUpdate:
             return self.family.log_normaliser(self.naturals(env))
         return self.family.log_prior_normaliser(self._compact(self.prior(env))) + gain
 
-    def _evidence_about_centre(self, family: NormalFamily | VonMisesFamily, env: Environment) -> Array:
-        """Joint density over conditional at the centre of the latter: no squares of large offsets are subtracted."""
+    def _evidence_about_centre(self, env: Environment) -> Array:
+        """Joint density over conditional at the centre of the latter, neither of which subtracts what is large.
+
+        Squares of large offsets of normals are not; and large counts have log factorials beside which the evidence is
+        nothing, but log masses near their peak which are of its own size.
+        Source: Besag (1989), A candidate's formula: a curious result in Bayesian prediction, Biometrika 76, 183.
+        """
         naturals = self.naturals(env)
-        x = family.centre(naturals)
+        x = self.family.centre(naturals)
+        if x is None:
+            return np.full(1, np.nan)
         here = {**env, self.latent.name: x}
-        total = -family.log_density(x, naturals).reshape(len(x), -1).sum(axis=1)
+        total = -self.family.log_density(x, naturals).reshape(len(x), -1).sum(axis=1)
         for factor in (self.latent.prior, *(c.factor for c in self.contributions)):
             total = total + factor.total(here)
         return np.asarray(total)

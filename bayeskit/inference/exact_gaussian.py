@@ -26,6 +26,7 @@ from bayeskit.expressions.power import NotPower, power_form
 from bayeskit.inference.block import LOG_2PI, GaussianBlock
 from bayeskit.inference.conjugacy import Refusal, _ordered
 from bayeskit.model.problem import Latent, Problem
+from bayeskit.statistics.refinement import refined, refined_inverse
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 Array = np.ndarray
 _MOST_INVERTED = 2_000  # unknowns, of which the inverse is written out where more linear forms are asked for
 _NOTHING = 1e-29  # relative to the data's own squares, those of rounding errors
+_SMALL_PIVOT = 0.5  # of a column against its length: below, coefficients have lost digits that are worth getting back
+_TINY_PIVOT = 1e-3  # below, standard deviations have too
+_MOST_REFINED = 1_000_000  # numbers of a design that is read again in twice the precision
 _ADVICE = "an InverseGamma prior on the variance, or a Gamma prior on the precision, would make it exact"
 
 
@@ -115,6 +119,9 @@ class ExactGaussian:
         wide, dense = self.system.solve()
         self.mean = layout.gather(wide, dense)[0] + self.pilot
         self.squares, self.rows = self._residuals(wide, dense)
+        self._refined_variances: Array | None = None
+        if self.by_rows and self.cells == 1 and self._pivot < _SMALL_PIVOT:
+            self._refine()
         unknowns = np.full(self.cells, layout.width if self.cells > 1 else block.total)
         if scale is not None:
             self.shape = scale.shape + 0.5 * (self.rows - unknowns)
@@ -174,12 +181,33 @@ class ExactGaussian:
         scale = np.sqrt((R * R).sum(axis=0))
         scale[scale == 0] = 1.0
         size = np.abs(np.diagonal(R / scale)[:r])
+        self._pivot = float(size.min(initial=1.0))
         rows = max(r + 1, sum(bf.design.rows for bf in block.factors))
         if r and size.min() <= 1e-14 * np.sqrt(rows):
             raise np.linalg.LinAlgError("rank deficient")
         R = R * np.where(np.diagonal(R) < 0, -1.0, 1.0)[:, None]
         none = np.zeros((1, 0, 0, max(r, 1)))  # no wide part
         return Factored(none[..., :0], none[..., :r], none[..., 0], R[:r, :r].T[None].copy(), R[None, :r, r].copy())
+
+    def _refine(self) -> None:
+        """Correct what the condition of the rows has cost, where there are not too many of them."""
+        block, r = self.block, self.block.total
+        rows = [(bf.laid, bf.precision.framed_weight) for bf in block.factors if bf.laid is not None]
+        numbers = sum(laid.rows for laid, _ in rows) * r
+        if len(rows) < len(block.factors) or numbers > _MOST_REFINED:
+            return
+
+        def solve(h: Array) -> Array:
+            return self.system.solve_right(np.zeros((1, 0, 0)), h[None])[1][0]
+
+        norms = np.sqrt((self.system.LS[0] ** 2).sum(axis=1))
+        with np.errstate(all="ignore"):
+            mean, squares = refined(rows, solve, self.mean, norms)
+            if not np.isfinite([squares, *mean]).all():
+                return  # halves of numbers beyond 1e290 overflow
+            self.mean, self.squares = mean, np.array([squares])
+            if self._pivot < _TINY_PIVOT and numbers * r <= _MOST_REFINED:
+                self._refined_variances = refined_inverse(rows, solve, r)
 
     def _residuals(self, wide: Array, dense: Array) -> tuple[Array, Array]:
         """Return, by cell of the scale, the least sums of squares and the counts of rows."""
@@ -249,6 +277,8 @@ class ExactGaussian:
 
     def variances(self) -> Array:
         """Return the diagonal of ``P^-1``."""
+        if self._refined_variances is not None:
+            return self._refined_variances
         wide, dense = self.system.variances()
         return self.block.layout.gather(wide, dense)[0]
 

@@ -239,19 +239,88 @@ class Posterior(Checks):
         prob : float
             Probability of the intervals, which have equal tails.
         """
-        from bayeskit.posterior.summary import Figures, merged_summary
+        from bayeskit.posterior.frames import Request, summarise
 
-        exact: dict[str, Figures] = {}
-        for name in [*self._problem.latents, *self._problem.derived]:
-            try:
-                exact[name] = Figures(self[name], prob)
-            except RefusedError:
-                continue
-        names = [*self._problem.latents, *self._problem.derived]
-        drawn = None
-        if len(exact) < len(names):
-            drawn = tree if tree is not None else self.sample(seed=seed)
-        return merged_summary(exact, drawn, prob=prob, var_names=names)
+        return summarise(self, Request(prob, tree, seed=seed))
+
+    def to_dataset(
+        self,
+        var_names: str | Sequence[str] | None = None,
+        *,
+        prob: float = 0.89,
+        exact: bool = False,
+        tree: xr.DataTree | None = None,
+        seed: Seed = None,
+    ) -> xr.Dataset:
+        """Return mean, sd and interval of every number, along the first dim ``summary``, labels as coordinates.
+
+        Parameters are those of `to_dataframe`.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model(coords={"arm": ["A", "B"]})
+        >>> y = m.observed("y", bk.Binomial(10, m.latent("p", bk.Beta(1, 1), dims="arm")), dims="arm")
+        >>> dataset = m.condition({"y": [3, 5]}).to_dataset()
+        >>> dataset["p"].sel(summary="mean", arm="B").item()
+        0.5
+        """
+        from bayeskit.posterior.frames import Request, to_dataset
+
+        return to_dataset(self, var_names, Request(prob, tree, exact, seed))
+
+    def to_dataframe(
+        self,
+        var_names: str | Sequence[str] | None = None,
+        *,
+        prob: float = 0.89,
+        exact: bool = False,
+        tree: xr.DataTree | None = None,
+        seed: Seed = None,
+    ) -> pd.DataFrame:
+        """Return mean, sd and interval of every number in one table: a million cells take seconds.
+
+        What has an exact marginal is answered by it. The rest is drawn, and the table then has ArviZ's columns of
+        Monte Carlo errors and diagnostics too: errors of 0, and no sample sizes, where a row is exact.
+
+        Parameters
+        ----------
+        var_names : str or sequence of str, optional
+            Latents and derived quantities; by default all.
+        prob : float
+            Probability inside the equal-tailed intervals.
+        exact : bool
+            Refuse, rather than draw, what has no exact marginal.
+        tree : DataTree, optional
+            Draws of what has none; by default ``sample(seed=seed)``, or less where cells are known to be alike.
+        seed : int, optional
+            Seed of these draws.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns as in ``arviz.summary``. The index has the levels ``variable`` and the dims of the variables, NaN
+            where a variable lacks a dim; of one variable, named by a string, its dims alone.
+
+        Raises
+        ------
+        ModelError
+            If a name is not a latent or a derived quantity.
+        RefusedError
+            With ``exact=True``, if a marginal is not exact; the message says why.
+
+        Examples
+        --------
+        >>> import bayeskit as bk
+        >>> m = bk.Model(coords={"arm": ["A", "B"]})
+        >>> y = m.observed("y", bk.Binomial(10, m.latent("p", bk.Beta(1, 1), dims="arm")), dims="arm")
+        >>> table = m.condition({"y": [3, 5]}).to_dataframe("p")
+        >>> table.round(3).to_dict("index")["B"]
+        {'mean': 0.5, 'sd': 0.139, 'eti89_lb': 0.277, 'eti89_ub': 0.723}
+        """
+        from bayeskit.posterior.frames import Request, to_dataframe
+
+        return to_dataframe(self, var_names, Request(prob, tree, exact, seed))
 
     # ---- further data -------------------------------------------------------------------------------------------
     def update(self, data: Any = None, **kwargs: Any) -> Posterior:

@@ -159,12 +159,12 @@ class Prediction:
         """
         import xarray as xr
 
-        from bayeskit.posterior.summary import Figures, merged_summary
+        from bayeskit.posterior.summary import exact_figures, merged_summary
 
-        exact: dict[str, Figures] = {}
+        exact: dict[str, xr.DataArray] = {}
         for name in self.names:
             try:
-                exact[name] = Figures(self[name], prob)
+                exact[name] = exact_figures(self[name], prob)
             except RefusedError:
                 continue
         tree = None

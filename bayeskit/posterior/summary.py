@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["Marginal", "exact_summary", "merged_summary", "row_labels", "sampled_summary"]
+__all__ = [
+    "Marginal",
+    "drawn_figures",
+    "exact_figures",
+    "exact_summary",
+    "figure_names",
+    "merged_summary",
+    "row_labels",
+    "sampled_summary",
+    "wide_table",
+    "with_diagnostics",
+]
 
 _DIAGNOSTICS = ("ess_bulk", "ess_tail", "r_hat", "mcse_mean", "mcse_sd")
 
@@ -32,24 +43,64 @@ class Marginal(Protocol):
         """Equal-tailed intervals; the last dim is ``ci_bound``, lower before upper."""
 
 
-class Figures:
-    """The answers of an exact marginal, worked out once; RefusedError where it has one of them in no closed form."""
+def figure_names(prob: float) -> list[str]:
+    """Return ArviZ's names of mean, standard deviation and the ends of the equal-tailed interval.
 
-    def __init__(self, marginal: Marginal, prob: float) -> None:
-        self._mean, self._sd, self._eti, self._prob = marginal.mean(), marginal.sd(), marginal.eti(prob), prob
+    Examples
+    --------
+    >>> figure_names(0.89)
+    ['mean', 'sd', 'eti89_lb', 'eti89_ub']
+    """
+    percent = int(prob * 100)  # not round(): ArviZ truncates, and the names must agree
+    return ["mean", "sd", f"eti{percent}_lb", f"eti{percent}_ub"]
 
-    def mean(self) -> xr.DataArray:
-        """Means."""
-        return self._mean
 
-    def sd(self) -> xr.DataArray:
-        """Standard deviations."""
-        return self._sd
+def exact_figures(marginal: Marginal, prob: float) -> xr.DataArray:
+    """Return the figures of an exact marginal along the first dim ``summary``, as ``arviz.summary(fmt="xarray")`` does.
 
-    def eti(self, prob: float) -> xr.DataArray:
-        """Equal-tailed intervals of the probability they were worked out for."""
-        assert prob == self._prob
-        return self._eti
+    Raises
+    ------
+    RefusedError
+        Where it has one of them in no closed form.
+    """
+    import xarray as xr
+
+    mean, interval = marginal.mean(), marginal.eti(prob)
+    bounds = (interval.isel(ci_bound=bound, drop=True) for bound in (0, 1))
+    answers = xr.broadcast(mean, marginal.sd(), *bounds)
+    dims = answers[0].dims
+    values = np.stack([np.asarray(answer.transpose(*dims), dtype=np.float64) for answer in answers])
+    coords = {"summary": figure_names(prob), **answers[0].coords}
+    return xr.DataArray(values, dims=("summary", *dims), coords=coords)
+
+
+def drawn_figures(draws: xr.Dataset, prob: float) -> dict[str, xr.DataArray]:
+    """Return what ``arviz.summary`` says of draws, Monte Carlo errors included, along the first dim ``summary``."""
+    from arviz_stats.summary import summary
+
+    found = summary(draws, ci_prob=prob, ci_kind="eti", fmt="xarray", round_to="none")
+    return {str(name): figures.transpose("summary", ...) for name, figures in found.data_vars.items()}
+
+
+def with_diagnostics(figures: xr.DataArray) -> xr.DataArray:
+    """Return exact figures with what only draws have: Monte Carlo errors of 0, no sample sizes and no R-hat."""
+    if _DIAGNOSTICS[0] in figures["summary"].values:
+        return figures
+    more = figures.reindex(summary=[*figures["summary"].values, *_DIAGNOSTICS])
+    more.loc[{"summary": ["mcse_mean", "mcse_sd"]}] = 0.0
+    return more
+
+
+def wide_table(figures: Mapping[str, xr.DataArray]) -> pd.DataFrame:
+    """Return figures as ``arviz.summary`` lays them out: one row per entry of each variable, last dim fastest."""
+    import pandas as pd
+
+    first = next(iter(figures.values()))
+    columns = [f.values.reshape(f.sizes["summary"], -1) for f in figures.values()]
+    labels = [label for name, f in figures.items() for label in row_labels(name, f.isel(summary=0, drop=True))]
+    names = first["summary"].values.tolist()
+    data = {name: np.concatenate([c[i] for c in columns]) for i, name in enumerate(names)}
+    return pd.DataFrame(data, index=pd.Index(labels, dtype=str))
 
 
 def exact_summary(distributions: Mapping[str, Marginal], prob: float = 0.89) -> pd.DataFrame:
@@ -85,24 +136,10 @@ def exact_summary(distributions: Mapping[str, Marginal], prob: float = 0.89) -> 
     mu[B]   0.0  1.0      -1.6       1.6
     """
     import pandas as pd
-    import xarray as xr
 
-    percent = int(prob * 100)  # not round(): ArviZ truncates, and the names must agree
-    columns: dict[str, list[np.ndarray]] = {
-        column: [] for column in ("mean", "sd", f"eti{percent}_lb", f"eti{percent}_ub")
-    }
-    labels: list[str] = []
-    for name, distribution in distributions.items():
-        mean = distribution.mean()
-        interval = distribution.eti(prob)
-        bounds = (interval.isel(ci_bound=bound, drop=True) for bound in (0, 1))
-        answers = xr.broadcast(mean, distribution.sd(), *bounds)
-        dims = answers[0].dims
-        for parts, answer in zip(columns.values(), answers, strict=True):
-            parts.append(np.asarray(answer.transpose(*dims), dtype=np.float64).ravel())
-        labels += row_labels(name, answers[0])
-    data = {column: np.concatenate(parts) if parts else np.empty(0) for column, parts in columns.items()}
-    return pd.DataFrame(data, index=pd.Index(labels, dtype=str))
+    if not distributions:
+        return pd.DataFrame({name: np.empty(0) for name in figure_names(prob)}, index=pd.Index([], dtype=str))
+    return wide_table({name: exact_figures(marginal, prob) for name, marginal in distributions.items()})
 
 
 def row_labels(name: str, variable: xr.DataArray) -> list[str]:
@@ -148,7 +185,7 @@ def sampled_summary(tree: xr.DataTree, **options: Any) -> pd.DataFrame:
 
 
 def merged_summary(
-    distributions: Mapping[str, Marginal],
+    figures: Mapping[str, xr.DataArray],
     tree: xr.DataTree | None = None,
     *,
     prob: float = 0.89,
@@ -162,10 +199,10 @@ def merged_summary(
 
     Parameters
     ----------
-    distributions : mapping of {name: distribution}
-        The exact marginals.
+    figures : mapping of {name: DataArray}
+        Figures of the exact marginals, by `exact_figures`.
     tree : xarray.DataTree, optional
-        Draws of the posterior. Without it, or where every variable is exact, the result is that of `exact_summary`;
+        Draws of the posterior. Without it, or where every variable is exact, the result is that of `wide_table`;
         without exact marginals it is that of `sampled_summary`.
     prob : float
         Probability inside the equal-tailed interval.
@@ -185,7 +222,7 @@ def merged_summary(
     import pandas as pd
 
     drawn = [] if tree is None else [str(name) for name in tree["posterior"].data_vars]
-    known = [*drawn, *(name for name in distributions if name not in drawn)]
+    known = [*drawn, *(name for name in figures if name not in drawn)]
     order = known if var_names is None else list(var_names)
     unknown = [name for name in order if name not in known]
     if unknown:
@@ -193,17 +230,16 @@ def merged_summary(
             f"A summary must be of variables with an exact marginal or draws. Got {', '.join(map(repr, unknown))}, "
             f"while there are {', '.join(known)}.\nCheck the spelling."
         )
-    exact = {name: distributions[name] for name in order if name in distributions}
+    exact = {name: figures[name] for name in order if name in figures}
     sampled = [name for name in order if name not in exact]
     if tree is None or not sampled:
-        return exact_summary(exact, prob)
+        return wide_table(exact) if exact else exact_summary({}, prob)
     if not exact:
         return sampled_summary(tree, var_names=sampled, ci_prob=prob, ci_kind="eti")
     pieces: list[pd.DataFrame] = []
     for name in order:
         if name in exact:
-            piece = exact_summary({name: exact[name]}, prob).assign(**dict.fromkeys(_DIAGNOSTICS, np.nan))
-            pieces.append(piece.assign(mcse_mean=0.0, mcse_sd=0.0))
+            pieces.append(wide_table({name: with_diagnostics(exact[name])}))
         else:
             pieces.append(sampled_summary(tree, var_names=[name], ci_prob=prob, ci_kind="eti", round_to="none"))
     return pd.concat(pieces)

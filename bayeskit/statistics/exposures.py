@@ -22,6 +22,7 @@ from bayeskit.statistics.moments import Moments
 from bayeskit.statistics.precision import split_known
 
 Array = np.ndarray
+_LARGEST = 1e7  # beyond it, sums of log factorials lose 1e-10 of the evidence
 _TABLE = 65_536  # log factorials up to here are looked up
 
 
@@ -73,6 +74,11 @@ class Exposed:
         with np.errstate(all="ignore"):
             constant = float((carrier - self.carrier(y, c)).sum())
         return np.stack(y, axis=-1), c, constant
+
+    def keeps_digits(self, values: Array, exposure: Array) -> bool:
+        """Whether counts are so small that the constant is not lost in what cancels: log factorials of them."""
+        counts = exposure if self.parameter == "n" else values
+        return bool(np.fmax.reduce(counts, axis=None, initial=0) < _LARGEST)  # missing ones are NaN
 
 
 EXPOSED = {

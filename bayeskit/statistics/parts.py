@@ -69,7 +69,7 @@ def part_of(o: Observation, env: Environment, *, listed: bool) -> Part | None:
         return None
     written, exposure = factor.parameters, None
     split = split_exposure(factor, rows, env)
-    if split is not None:
+    if split is not None and split[0].keeps_digits(o.values, split[1].evaluate(env)):
         kind, exposure, written = split
     found = [c for e in written for c in columns_of(e, rows, env.keys())]
     columns = list({identity(c): c for c in found}.values())

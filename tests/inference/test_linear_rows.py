@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_ndtr, ndtr
 
 import bayeskit as bk
+from bayeskit.distributions.merging import merge_equal
 from bayeskit.inference.core import cumulants
 from bayeskit.inference.core.linear_rows import linear_rows
-from bayeskit.inference.core.merging import merge_equal
 from bayeskit.inference.core.newton import newton_of
 from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.statistics.reduction import reduce_rows
@@ -492,7 +492,7 @@ def test_merging_finds_equal_rows():
 
 
 def test_rows_of_one_hash_are_told_apart(monkeypatch):
-    monkeypatch.setattr("bayeskit.inference.core.merging._hash", lambda columns, n: np.zeros(n, dtype=np.uint64))
+    monkeypatch.setattr("bayeskit.distributions.merging._hash", lambda columns, n: np.zeros(n, dtype=np.uint64))
     rows = rng_of(13).normal(size=(7, 2))[rng_of(14).integers(0, 7, 100)]
     merged = merge_equal(rows.T, len(rows))
     assert len(merged.first) == 7 and np.array_equal(rows[merged.first][merged.group], rows)
@@ -503,7 +503,7 @@ def test_rows_that_differ_are_not_sorted(monkeypatch):
     longest = []
     hashed = merge_equal.__globals__["_hash"]
     monkeypatch.setattr(
-        "bayeskit.inference.core.merging._hash", lambda columns, n: (longest.append(n), hashed(columns, n))[1]
+        "bayeskit.distributions.merging._hash", lambda columns, n: (longest.append(n), hashed(columns, n))[1]
     )
     assert merge_equal(rows.T, len(rows)) is None and max(longest) < 5000
     pairs = merge_equal(np.repeat(rows, 2, axis=0).T, 2 * len(rows))  # even pairs are found by the sample

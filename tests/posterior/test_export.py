@@ -17,7 +17,7 @@ from bayeskit._version import __version__
 from bayeskit.errors import DataError, ModelError
 from bayeskit.posterior.export import build_datatree
 from bayeskit.posterior.files import as_counts, storable_attribute, storable_labels, storable_values
-from bayeskit.posterior.summary import exact_summary, merged_summary, row_labels, sampled_summary
+from bayeskit.posterior.summary import exact_figures, exact_summary, merged_summary, row_labels, sampled_summary
 
 RNG = np.random.default_rng(7)
 DRAWS = RNG.standard_normal((4, 50, 3, 2))
@@ -407,27 +407,29 @@ def test_merged_summary():
         "theta": Exact(xr.DataArray(np.zeros(3), coords={"school": ["a", "b", "c"]})),
         "p": Exact(xr.DataArray(0.5)),
     }
-    table = merged_summary(exact, tree)
+    figures = {name: exact_figures(marginal, 0.89) for name, marginal in exact.items()}
+    table = merged_summary(figures, tree)
     assert list(table.index) == ["mu", "theta[a]", "theta[b]", "theta[c]", "p"]
     assert list(table.columns) == list(sampled_summary(tree).columns)
     assert table.loc["theta[a]", "mean"] == 0.0
     assert table.loc["p", ["mcse_mean", "mcse_sd"]].tolist() == [0.0, 0.0]
     assert table.loc["p", ["ess_bulk", "ess_tail", "r_hat"]].isna().all()
     assert table.loc["mu", "ess_bulk"] > 0
-    assert list(merged_summary(exact, tree, var_names=["p", "mu"]).index) == ["p", "mu"]
+    assert list(merged_summary(figures, tree, var_names=["p", "mu"]).index) == ["p", "mu"]
 
 
 def test_merged_summary_of_one_kind_is_that_kind():
     tree = tree_of(mu=((), DRAWS[..., 0, 0]))
     exact = {"mu": Exact(xr.DataArray(0.0))}
-    pd.testing.assert_frame_equal(merged_summary(exact, tree), exact_summary(exact))
-    pd.testing.assert_frame_equal(merged_summary(exact), exact_summary(exact))
+    figures = {"mu": exact_figures(exact["mu"], 0.89)}
+    pd.testing.assert_frame_equal(merged_summary(figures, tree), exact_summary(exact))
+    pd.testing.assert_frame_equal(merged_summary(figures), exact_summary(exact))
     pd.testing.assert_frame_equal(merged_summary({}, tree, prob=0.5), sampled_summary(tree, ci_prob=0.5))
 
 
 def test_a_name_that_is_neither_exact_nor_sampled():
     with pytest.raises(ModelError, match="'nu'"):
-        merged_summary({"mu": Exact(xr.DataArray(0.0))}, None, var_names=["mu", "nu"])
+        merged_summary({"mu": exact_figures(Exact(xr.DataArray(0.0)), 0.89)}, None, var_names=["mu", "nu"])
 
 
 def test_numbers_of_many_rows_are_a_range():

@@ -187,16 +187,6 @@ def nist_univariate(data):
     return m.condition({"y": np.asarray(data["y"], dtype=float)}), plain("mu", "sigma2", "sigma")
 
 
-def nist_linreg(y, design):
-    """Regression under p(B, sigma2) = 1 / sigma2."""
-    design = np.asarray(design, dtype=float)
-    m = bk.Model(coords={"k": design.shape[1]})
-    x = m.data("X", dims=("obs", "k"))
-    b, sigma2 = m.latent("B", bk.Flat(), dims="k"), m.latent("sigma2", bk.InverseGamma(0, 0))
-    m.observed("y", bk.Normal(x @ b, var=sigma2), dims="obs")
-    return m.condition({"X": design, "y": np.asarray(y, dtype=float)})
-
-
 # ---- conjugate ----------------------------------------------------------------------------------------------------
 def hoff_midge(data):
     m = bk.Model()

@@ -125,58 +125,6 @@ def test_means_and_variances_against_rational_arithmetic(name):
     close(posterior["sigma2"].mean(), float(squares / (len(y) - 3)), 1e-12)
 
 
-@pytest.mark.parametrize("name", known(["nist_linreg_noint1", "nist_linreg_norris"]))
-def test_certified_regressions(name):
-    found = case(name)
-    given, exact = data(found["data_file"].removesuffix(".json")), found["exact"]
-    x = np.asarray(given["x"])
-    names = [n for n in exact if n.startswith("B")]
-    design = x[:, None] if len(names) == 1 else np.vander(x, len(names), increasing=True)
-    posterior = gaussian.nist_linreg(given["y"], design)
-    assert posterior.is_exact
-    close(posterior["B"].mean(), [exact[n]["mean"] for n in names], 1e-12)
-    close(posterior["B"].sd(), [exact[n]["sd"] for n in names], 1e-12)
-    close(posterior["sigma2"].mean(), exact["sigma2"]["mean"], 1e-12)
-
-
-LEAST_SQUARES = {"longley": 1, "pontius": 2, "filip": 10, "wampler3": 5, "wampler5": 5}  # degrees of polynomials
-
-
-@pytest.mark.parametrize("name", [n for n in LEAST_SQUARES if known([f"nist_linreg_{n}"], "data")])
-def test_regressions_against_rational_arithmetic(name):
-    """Filip's ten powers leave 1e-6 standard errors; a Gram matrix in floats would leave nothing."""
-    given = data(f"nist_linreg_{name}")
-    x = np.asarray(given["x"])
-    powers = [x[:, None] ** k for k in range(LEAST_SQUARES[name] + 1)] if x.ndim == 1 else [np.ones((len(x), 1)), x]
-    design = np.concatenate(powers, axis=1)
-    estimate, error = least_squares(given["y"], design)
-    own = gaussian.nist_linreg(given["y"], design)["B"]
-    df = len(design) - design.shape[1]
-    assert (np.abs(own.mean().values - estimate) <= 1e-6 * error).all()
-    close(own.sd(), error * np.sqrt(df / (df - 2)), 1e-7)
-
-
-def least_squares(y, design):
-    """Estimates and standard errors by Gauss-Jordan elimination in fractions."""
-    rows = [[Fraction(float(v)) for v in row] for row in design]
-    y = [Fraction(float(v)) for v in y]
-    k = len(rows[0])
-    system = [
-        [sum(r[i] * r[j] for r in rows) for j in range(k)]
-        + [sum(r[i] * v for r, v in zip(rows, y, strict=True))]
-        + [Fraction(i == j) for j in range(k)]
-        for i in range(k)
-    ]
-    for i in range(k):  # positive definite: no pivoting is needed
-        system[i] = [v / system[i][i] for v in system[i]]
-        for j in set(range(k)) - {i}:
-            system[j] = [a - system[j][i] * b for a, b in zip(system[j], system[i], strict=True)]
-    b = [row[k] for row in system]
-    residuals = [v - sum(c * d for c, d in zip(r, b, strict=True)) for r, v in zip(rows, y, strict=True)]
-    variance = sum(e * e for e in residuals) / (len(y) - k)
-    return np.array([float(v) for v in b]), np.array([float(variance * system[i][k + 1 + i]) ** 0.5 for i in range(k)])
-
-
 # ---- evidences ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", known(["evidence_radiata_pine_conjugate"]))
 def test_radiata_pine(name):

@@ -46,6 +46,9 @@ class NaturalFamily(Protocol):
     def log_density(self, x: Array, naturals: Naturals) -> Array:
         """Return the normalised log density of x."""
 
+    def centre(self, naturals: Naturals) -> Array | None:
+        """Return a point where the density is high; None where there is none at hand."""
+
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw one value for every batch and cell."""
 

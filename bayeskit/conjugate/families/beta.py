@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import xlog1py, xlogy
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, difference, kernels, where_proper
+from bayeskit.distributions.gammadraws import SMALLEST
 from bayeskit.distributions.gammafunctions import distinct, log_beta, log_rising
 
 if TYPE_CHECKING:
@@ -34,14 +35,15 @@ class BetaFamily:
         return where_proper(self, naturals)
 
     def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
-        """Return ``log B(a + s, b + f) - log B(a, b)`` by rising factorials, or as it is where these are the larger."""
+        """Return ``log B(a + s, b + f) - log B(a, b)``: by rising factorials where the prior has the larger numbers."""
         (a, b), (s, f) = prior, gained
-        proper = self.is_proper(prior)
+        by_rising = self.is_proper(prior) & (s + f < a + b)
+        if not by_rising.any():
+            return difference(self, prior, gained)
         a, b = distinct(a), distinct(b)
         with np.errstate(all="ignore"):
             gain = log_rising(a, s) + log_rising(b, f) - log_rising(a + b, s + f)
-            gain = np.where(s + f > a + b, log_beta(a + s, b + f) - log_beta(a, b), gain)
-        return gain if proper.all() else np.where(proper, gain, difference(self, prior, gained))
+        return gain if by_rising.all() else np.where(by_rising, gain, difference(self, prior, gained))
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
         """Return ``(a - 1) log x + (b - 1) log(1 - x)``."""
@@ -54,8 +56,12 @@ class BetaFamily:
 
     def log_density(self, x: Array, naturals: Naturals) -> Array:
         """Return the normalised log density of x."""
-        inside = (x >= 0) & (x <= 1)
-        return np.where(inside, density_of(self, np.where(inside, x, 0.5), naturals), -np.inf)
+        return np.asarray(kernels("Beta")._log_prob(x, *naturals))
+
+    def centre(self, naturals: Naturals) -> Array:
+        """Return the mean, off the ends."""
+        a, b = naturals
+        return np.clip(a / (a + b), SMALLEST, 1.0 - 2.0**-53)
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw from Beta(a, b)."""

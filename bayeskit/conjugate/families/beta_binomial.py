@@ -63,6 +63,10 @@ class BetaBinomialFamily:
         n, a, b, s = naturals
         return np.asarray(kernels("BetaBinomial")._log_prob(x - s, n, a, b))
 
+    def centre(self, naturals: Naturals) -> None:
+        """Return none: there is none at hand."""
+        return None
+
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw a count."""
         n, a, b, s = np.broadcast_arrays(*naturals)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import gammaln, xlogy
+from scipy.special import xlogy
 
-from bayeskit.conjugate.families.base import Array, Naturals, Wrap, density_of, difference, kernels, where_proper
-from bayeskit.distributions.gammafunctions import log_rising
+from bayeskit.conjugate.families.base import Array, Naturals, Wrap, difference, kernels, where_proper
+from bayeskit.distributions.gammafunctions import log_beta, log_rising
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -24,22 +24,27 @@ class DirichletFamily:
         return (parameters[0],)
 
     def log_normaliser(self, naturals: Naturals) -> Array:
-        """Return ``sum gammaln(alpha_k) - gammaln(sum alpha_k)``."""
+        """Return ``sum log B(alpha_k, sum of those before)``: no sum of large log gammas is subtracted."""
         (alpha,) = naturals
-        each = np.where(alpha > 0, gammaln(np.where(alpha > 0, alpha, 1.0)), 0.0)
+        before = np.cumsum(alpha, axis=-1)[..., :-1]
+        both = (alpha[..., 1:] > 0) & (before > 0)
         with np.errstate(all="ignore"):
-            return np.where(self.is_proper(naturals), each.sum(axis=-1) - gammaln(alpha.sum(axis=-1)), np.inf)
+            steps = np.where(both, log_beta(np.where(both, alpha[..., 1:], 1.0), np.where(both, before, 1.0)), 0.0)
+            return np.where(self.is_proper(naturals), steps.sum(axis=-1), np.inf)
 
     def log_prior_normaliser(self, naturals: Naturals) -> Array:
         """Return the same."""
         return where_proper(self, naturals)
 
     def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
-        """Return the same for ``alpha + n`` less that for ``alpha``, by rising factorials."""
+        """Return that for ``alpha + n`` less that for ``alpha``: by rising factorials where alpha is the larger."""
         (alpha,), (n,) = prior, gained
-        positive = (alpha > 0).all(axis=-1)
+        total = n.sum(axis=-1)
+        positive = (alpha > 0).all(axis=-1) & (total < alpha.sum(axis=-1))
+        if not positive.any():
+            return difference(self, prior, gained)
         with np.errstate(all="ignore"):
-            gain = np.asarray(log_rising(alpha, n).sum(axis=-1) - log_rising(alpha.sum(axis=-1), n.sum(axis=-1)))
+            gain = np.asarray(log_rising(alpha, n).sum(axis=-1) - log_rising(alpha.sum(axis=-1), total))
         return gain if positive.all() else np.where(positive, gain, difference(self, prior, gained))
 
     def log_kernel(self, x: Array, naturals: Naturals) -> Array:
@@ -53,7 +58,12 @@ class DirichletFamily:
 
     def log_density(self, x: Array, naturals: Naturals) -> Array:
         """Return the normalised log density of x."""
-        return density_of(self, x, naturals)
+        return np.asarray(kernels("Dirichlet")._log_prob(x, *naturals))
+
+    def centre(self, naturals: Naturals) -> Array:
+        """Return the mean."""
+        (alpha,) = naturals
+        return alpha / alpha.sum(axis=-1, keepdims=True)
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw from Dirichlet(alpha)."""

@@ -135,7 +135,18 @@ class GammaFamily:
             inside &= x >= self.lower
         if self.upper is not None:
             inside &= x <= self.upper
-        return np.where(inside, density_of(self, np.where(inside, x, 1.0), naturals), -np.inf)
+        x = np.where(inside, x, 1.0)
+        if self.truncated or np.any(naturals[2]):
+            return np.where(inside, density_of(self, x, naturals), -np.inf)
+        family, parameters = self._parts(self._full(*naturals))  # which keeps its digits at large shapes
+        return np.where(inside, family._log_prob(x**self.power, *parameters) + self.log_jacobian(x), -np.inf)
+
+    def centre(self, naturals: Naturals) -> Array | None:
+        """Return the mean, on the scale of x, where v is a gamma; None where it is not."""
+        p, a, b = naturals
+        if self.truncated or np.any(b) or not np.all((p > 0) & (a > 0)):
+            return None
+        return np.asarray((p / (0.5 * a)) ** (1.0 / self.power))
 
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw v and return ``v**(1/m)``."""

@@ -73,6 +73,10 @@ class ParetoFamily:
         inside = (x >= naturals[1]) & (x <= (np.inf if self.upper is None else self.upper))
         return np.where(inside, density_of(self, np.where(inside, x, 1.0), naturals), -np.inf)
 
+    def centre(self, naturals: Naturals) -> None:
+        """Return none: there is none at hand."""
+        return None
+
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw by inversion."""
         from bayeskit.distributions.gammadraws import LARGEST

@@ -67,6 +67,9 @@ class WishartFamily:
         """Return the normalised log density of x."""
         return density_of(self, x, naturals)
 
+    def centre(self, naturals: Naturals) -> None:
+        """Return None: its evidence is a difference of normalisers that keeps its digits."""
+
     def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
         """Draw a matrix for every batch and cell."""
         nu, R = naturals

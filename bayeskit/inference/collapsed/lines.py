@@ -16,6 +16,7 @@ from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, p
 from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.line import Line, integrate_line, limits_of
+from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import Elimination
 from bayeskit.inference.elimination.gaussian import GaussianPiece
@@ -88,6 +89,10 @@ class LineCore:
             shape = self.problem.latents[name].shape
             return Tabulated(self.line.panels, self.transform, wrap(np.arange(self.line.cells).reshape(shape)))
         piece = next(p for p in self.pieces if name in p.names)
+        if isinstance(piece, ConjugatePiece) and piece.alike is not None:
+            with np.errstate(all="ignore"):
+                of_classes = piece.conditional_of_classes(self.at_nodes(), over_nodes(_over_classes))
+            return Mixture(of_classes, self.line.panels).over(wrap(piece.alike.of))
         with np.errstate(all="ignore"):
             base = piece.conditional(name, self.at_nodes(), over_nodes(wrap))
         return base if isinstance(base, Refusal) else Mixture(base, self.line.panels)
@@ -110,3 +115,10 @@ class LineCore:
         """Return what is known, and the core at the nodes."""
         values, _ = self.density.scale.unpack(self.line.nodes, self.problem.env)
         return {**self.problem.env, **values}
+
+
+def _over_classes(values: Array) -> Any:
+    """Label what classes of cells have."""
+    from xarray import DataArray
+
+    return DataArray(values, dims="class")

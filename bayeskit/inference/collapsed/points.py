@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, p
 from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.bulk import Prepared, prepare, run
+from bayeskit.inference.elimination.alike import Alike
+from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.plates import PlateIntegral
 from bayeskit.model.problem import Problem
@@ -93,6 +96,39 @@ class BulkCore:
                 stacklevel=2,
             )
         return CollapsedDraws(values | drawn, lp + own, {"accepted": result.accepted}, figures)
+
+    def knows_classes(self, name: str) -> bool:
+        """Whether `sample_classes` draws a latent: one of the core, or a plate with cells that are alike."""
+        held = [p for p in self.pieces if name in p.names]
+        return all(isinstance(p, ConjugatePiece) and p.alike is not None for p in held)
+
+    def sample_classes(
+        self, names: Collection[str], rng: np.random.Generator, chains: int, draws: int
+    ) -> tuple[dict[str, Array], dict[str, Alike]]:
+        """Draw the core, and of plates one cell for each class of cells whose posterior is the same.
+
+        Parameters
+        ----------
+        names : collection of str
+            The plates; those of which no cells are known to be alike are left out.
+        rng, chains, draws
+            As in `sample`.
+
+        Returns
+        -------
+        values, classes : dict
+            Draws ``(chains * draws, ...)`` of the core's latents over their dims, and of plates over their classes; and
+            the classes of the plates.
+        """
+        u = run(self.prepared, self.density, rng, chains, draws).vectors.reshape(chains * draws, -1)
+        values, _ = self.density.scale.unpack(u, self.problem.env)
+        env = {**self.problem.env, **values}
+        classes: dict[str, Alike] = {}
+        for piece in self.pieces:
+            if isinstance(piece, ConjugatePiece) and piece.alike is not None and piece.names[0] in names:
+                classes[piece.names[0]] = piece.alike
+                values[piece.names[0]] = piece.draw_classes(env, rng, chains * draws)
+        return values, classes
 
     def log_evidence(self) -> tuple[float, float]:
         """Return the mean of the proposals' weights, in logs, with its Monte Carlo error."""

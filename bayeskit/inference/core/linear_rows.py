@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
+from bayeskit.distributions.merging import merge_equal
 from bayeskit.expressions import aligner
 from bayeskit.inference.core.cumulants import Exponential, Part, Probit, ProbitCounts, Softmax, total
 from bayeskit.inference.core.large_counts import (
@@ -24,7 +25,6 @@ from bayeskit.inference.core.large_counts import (
     saturated,
 )
 from bayeskit.inference.core.links import link_of
-from bayeskit.inference.core.merging import merge_equal
 from bayeskit.inference.core.predictor import Predictor, TooLarge, read_predictor
 from bayeskit.model.problem import Factor, Problem
 

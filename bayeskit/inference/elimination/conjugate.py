@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeskit.conjugate.families import Naturals
 from bayeskit.inference.conjugacy import ConjugateUpdate
+from bayeskit.inference.elimination.alike import alike_cells
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -17,36 +19,55 @@ Environment = Mapping[str, Array]
 
 
 class ConjugatePiece:
-    """A latent that is in its own natural family given the rest, integrated out."""
+    """A latent that is in its own natural family given the rest, integrated out.
 
-    def __init__(self, update: ConjugateUpdate) -> None:
+    Parameters
+    ----------
+    update : ConjugateUpdate
+        The latent and its children.
+    known : mapping
+        Values of the data: cells of which they say the same are integrated once.
+    """
+
+    def __init__(self, update: ConjugateUpdate, known: Environment) -> None:
         self.update = update
+        self.alike = alike_cells(update, known)
         self.names = (update.latent.name,)
         self.factors = (update.latent.prior, *(c.factor for c in update.contributions))
         rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
         self.reason = f"conjugate: {update.latent.prior.distribution} prior with {rows}"
         moving = [c.factor for c in update._moving]
-        self.cost = 6 * update.latent.size + 2 * sum(int(np.prod(f.shape, dtype=int)) for f in moving)
+        cells = update.latent.size if self.alike is None else self.alike.classes
+        self.cost = 6 * cells + 2 * sum(int(np.prod(f.shape, dtype=int)) for f in moving)
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the difference of log normalisers, and what the children carry."""
-        return self.update.log_evidence(env)
+        return self.update.log_evidence(env) if self.alike is None else self.alike.log_evidence(env)
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Draw from the conditional."""
-        return self._drawn(env, rng, batch, self.update.log_gain(env))
+        return self._drawn(env, rng, batch, self._gain(env, None))
 
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
         """Draw from the conditional, and return the difference of log normalisers too."""
-        gain = self.update.log_gain(env)
-        return *self._drawn(env, rng, batch, gain), np.broadcast_to(self.update.log_evidence(env, gain), (batch,))
+        if self.alike is None:
+            gain = self.update.log_gain(env)
+            marginal = self.update.log_evidence(env, gain)
+        else:
+            by_class = self.alike.log_gain(env)
+            gain, marginal = self._gain(env, by_class), self.alike.log_evidence(env, by_class)
+        return *self._drawn(env, rng, batch, gain), np.broadcast_to(marginal, (batch,))
+
+    def _gain(self, env: Environment, by_class: Array | None) -> Array | None:
+        if self.alike is None:
+            return self.update.log_gain(env)
+        by_class = self.alike.log_gain(env) if by_class is None else by_class
+        return by_class[:, self.alike.of].reshape(-1, *self.update.latent.shape)
 
     def _drawn(
         self, env: Environment, rng: np.random.Generator, batch: int, gain: Array | None
     ) -> tuple[dict[str, Array], Array]:
-        naturals = self.update.naturals(env)
-        if max(n.shape[0] for n in naturals) < batch:
-            naturals = tuple(np.broadcast_to(n, (batch, *n.shape[1:])) for n in naturals)
+        naturals = _in_batch(self.update.naturals(env), batch)
         family = self.update.family
         x = family.sample(naturals, rng)
         with np.errstate(all="ignore"):
@@ -54,6 +75,22 @@ class ConjugatePiece:
             logs = family.log_kernel(x, naturals) + family.log_jacobian(x) - normaliser
         return {self.names[0]: x}, logs.reshape(batch, -1).sum(axis=1)
 
+    def draw_classes(self, env: Environment, rng: np.random.Generator, batch: int) -> Array:
+        """Draw one cell of every class: ``(batch, classes)``."""
+        assert self.alike is not None
+        return self.update.family.sample(_in_batch(self.alike.naturals(env), batch), rng)
+
     def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution:
         """Return the family's own distribution."""
-        return self.update.family.distribution(self.update.naturals(env), wrap)
+        return self.update.family.distribution(_in_batch(self.update.naturals(env)), wrap)
+
+    def conditional_of_classes(self, env: Environment, wrap: Callable[..., Any]) -> Distribution:
+        """Return the same for one cell of every class."""
+        assert self.alike is not None
+        return self.update.family.distribution(_in_batch(self.alike.naturals(env)), wrap)
+
+
+def _in_batch(naturals: Naturals, batch: int = 1) -> Naturals:
+    """Repeat what is the same for the whole batch: every entry gets a draw of its own, and all are labelled alike."""
+    batch = max(batch, *(n.shape[0] for n in naturals))
+    return tuple(np.broadcast_to(n, (batch, *n.shape[1:])) for n in naturals)

@@ -142,7 +142,8 @@ class CollapsedDensity:
     def draw_pieces(self, values: Environment, rng: np.random.Generator) -> tuple[dict[str, Array], Array]:
         """Draw the pieces given values of the core: by name ``(n, *dims)``, and their log density ``(n,)``."""
         count = len(values[self.names[0]])
-        size = max(1, _CHUNK // self.cost)
+        held = 6 * sum(self.problem.latents[n].size for p in self.pieces for n in p.names)
+        size = max(1, _CHUNK // max(self.cost, held))
         drawn = self._room(count)
         density = np.zeros(count)
         with np.errstate(all="ignore"):
