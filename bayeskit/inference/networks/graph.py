@@ -1,0 +1,181 @@
+"""Tables of log weights over finite variables, and the order in which variables are summed out of their product.
+
+A variable may stand for a whole plate of variables, one for each of its cells: the plates are axes of its tables, and
+are multiplied out as soon as no variable that bears them is left (Obermeyer et al. 2019, Tensor variable elimination
+for plated factor graphs, ICML, algorithm 1). Within the same plates the order is that of ``opt_einsum``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+Array = np.ndarray
+Scope = tuple[int, ...]
+_WIDE = 1 << 16  # entries from which it pays to look for a better order
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of plates, in the order in which they are axes; states and plates of every variable."""
+
+    plates: Mapping[str, int]
+    states: Sequence[int]
+    borne: Sequence[tuple[str, ...]]
+
+    def together(self, scope: Iterable[int]) -> tuple[str, ...]:
+        """Return the plates that variables bear together, in order."""
+        borne = {d for v in scope for d in self.borne[v]}
+        return tuple(d for d in self.plates if d in borne)
+
+    def shape(self, plates: Iterable[str], scope: Iterable[int]) -> tuple[int, ...]:
+        """Return the shape of a table."""
+        return (*(self.plates[d] for d in plates), *(self.states[v] for v in scope))
+
+
+@dataclass(eq=False)
+class Node:
+    """A table ``(*plates, *scope)``: given, a product of others with variables summed out, or a product over plates.
+
+    Attributes
+    ----------
+    parts : list of Node
+        What is multiplied; none where the table is given.
+    summed : tuple of int
+        The variables that are summed out of the product.
+    table : array or None
+        The log weights, where they are given.
+    """
+
+    plates: tuple[str, ...]
+    scope: Scope
+    parts: list[Node] = field(default_factory=list)
+    summed: Scope = ()
+    table: Array | None = None
+
+    @property
+    def width(self) -> Scope:
+        """Variables that the product spans before any are summed out."""
+        return self.scope + self.summed
+
+
+class Tangled(Exception):
+    """Variables of plates that do not lie one within the other meet: one of the plates must be unrolled."""
+
+    def __init__(self, plates: Sequence[str]) -> None:
+        super().__init__(", ".join(plates))
+        self.plates = tuple(plates)
+
+
+def ordered_nodes(tables: Sequence[Node], sizes: Sizes) -> list[Node]:
+    """Return the given tables and what is made of them, parts first; the last ones have no variables left.
+
+    Raises
+    ------
+    Tangled
+        Where a product over plates would have to come before a sum.
+    """
+    nodes, open_ = list(tables), list(tables)
+    while open_:
+        plates = max((n.plates for n in open_), key=len)
+        here = [n for n in open_ if n.plates == plates]
+        open_ = [n for n in open_ if n.plates != plates]
+        for group in _connected(here, plates, sizes):
+            made, last = _summed_out(group, plates, sizes)
+            nodes += made
+            if not plates and not last.scope:
+                continue
+            left = sizes.together(last.scope)
+            if left == plates:
+                raise Tangled(plates)
+            nodes.append(Node(left, last.scope, [last]))
+            if left or last.scope:
+                open_.append(nodes[-1])
+    return nodes
+
+
+def _connected(tables: Sequence[Node], plates: tuple[str, ...], sizes: Sizes) -> list[list[Node]]:
+    """Return groups of tables that share a variable of just these plates."""
+    root = list(range(len(tables)))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            root[i] = root[root[i]]
+            i = root[i]
+        return i
+
+    first: dict[int, int] = {}
+    for i, table in enumerate(tables):
+        for v in table.scope:
+            if sizes.borne[v] == plates:
+                root[find(i)] = find(first.setdefault(v, i))
+    groups: dict[int, list[Node]] = {}
+    for i, table in enumerate(tables):
+        groups.setdefault(find(i), []).append(table)
+    return list(groups.values())
+
+
+def _summed_out(tables: list[Node], plates: tuple[str, ...], sizes: Sizes) -> tuple[list[Node], Node]:
+    """Sum out the variables of just these plates: what was made, and the last of it."""
+    kept = {v for t in tables for v in t.scope if sizes.borne[v] != plates}
+    made: list[Node] = []
+    work = list(tables)
+    elsewhere = Counter(v for t in tables for v in t.scope) + Counter(kept)
+    for step in _path([t.scope for t in tables], kept, sizes):
+        parts = [work.pop(i) for i in sorted(step, reverse=True)]
+        elsewhere.subtract(v for p in parts for v in p.scope)
+        spanned = sorted({v for p in parts for v in p.scope})
+        scope = tuple(v for v in spanned if elsewhere[v])
+        elsewhere.update(scope)
+        made.append(Node(plates, scope, parts, tuple(v for v in spanned if v not in scope)))
+        work.append(made[-1])
+    return made, work[0]
+
+
+def _path(scopes: Sequence[Scope], kept: set[int], sizes: Sizes) -> list[tuple[int, ...]]:
+    """Return which tables are multiplied, step by step, as ``opt_einsum`` finds it."""
+    from opt_einsum import get_symbol, paths
+
+    if len(scopes) == 1:
+        return [(0,)]
+    symbol = {v: get_symbol(v) for scope in scopes for v in scope}
+    inputs = [frozenset(symbol[v] for v in scope) for scope in scopes]
+    states = {s: sizes.states[v] for v, s in symbol.items()}
+    output = frozenset(symbol[v] for v in kept)
+    best = list(paths.auto(inputs, output, states))
+    if _widest_of(best, inputs, output, states) > _WIDE:
+        other = _random_path(inputs, output, states)
+        best = min((best, other), key=lambda path: _widest_of(path, inputs, output, states))
+    return best
+
+
+def _widest_of(
+    path: Sequence[tuple[int, ...]], inputs: list[frozenset[str]], output: frozenset[str], states: Mapping[str, int]
+) -> int:
+    """Return the entries of the widest product along a path."""
+    work, widest = list(inputs), 1
+    for step in path:
+        spanned = frozenset().union(*(work[i] for i in step))
+        work = [w for i, w in enumerate(work) if i not in step]
+        work.append(spanned & output.union(*work))
+        widest = max(widest, prod(states[s] for s in spanned))
+    return widest
+
+
+def _random_path(
+    inputs: list[frozenset[str]], output: frozenset[str], states: dict[str, int]
+) -> list[tuple[int, ...]]:
+    """Return the narrowest of some random greedy paths; the generator that they draw from is put back."""
+    import random
+
+    from opt_einsum import RandomGreedy
+
+    before = random.getstate()
+    try:
+        return list(RandomGreedy(max_repeats=32, minimize="size", parallel=False)(inputs, output, states))
+    finally:
+        random.setstate(before)
