@@ -18,7 +18,7 @@ from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match, term
 from bayeskit.inference.enumeration import Enumeration, enumeration
 from bayeskit.inference.exact_gaussian import ExactGaussian, common_scale
 from bayeskit.inference.exact_wishart import normal_wishart
-from bayeskit.inference.networks.component import finite_network
+from bayeskit.inference.networks.component import coupled_network
 from bayeskit.inference.structure import gaussian_latents
 from bayeskit.model.problem import Problem
 
@@ -129,7 +129,7 @@ class ExactFinite:
 
 def exact_component(problem: Problem, names: list[str]) -> ExactComponent | Refusal:
     """Return a group of connected latents in closed form, or why it has none."""
-    network = finite_network(problem, names)
+    network = coupled_network(problem, names)
     if network is not None:
         return network
     if any(problem.terms_of(n) for n in names):

@@ -195,8 +195,8 @@ class Posterior:
         Raises
         ------
         RefusedError
-            Where a latent is discrete, or the density has no highest point: in hierarchies it often rises without end
-            as a scale goes to zero.
+            Where a discrete latent meets continuous ones, or the density has no highest point: in hierarchies it often
+            rises without end as a scale goes to zero.
 
         Examples
         --------

@@ -10,7 +10,8 @@ import numpy as np
 
 from bayeskit.errors import RefusedError, SupportError
 from bayeskit.inference.conjugacy import Refusal
-from bayeskit.inference.enumeration import Enumeration, enumeration, finite_values
+from bayeskit.inference.elementwise import elementwise
+from bayeskit.inference.enumeration import finite_values
 from bayeskit.inference.networks.contraction import Contraction
 from bayeskit.inference.networks.elements import Elements, TooMany
 from bayeskit.inference.networks.graph import Tangled
@@ -26,10 +27,22 @@ MOST_NUMBERS = 20_000_000  # of one table
 MOST_VARIABLES = 5_000  # that are eliminated one by one
 
 
-def finite_network(problem: Problem, names: Sequence[str]) -> ExactNetwork | Refusal | None:
-    """Return connected finite latents with their sums, or what is too wide; None where other rules apply.
+def coupled_network(problem: Problem, names: Sequence[str]) -> ExactNetwork | Refusal | None:
+    """Return connected finite latents, summed out; None for others, and for one latent of independent elements."""
+    if len(names) == 1 and not problem.terms_of(names[0]):
+        conditional = elementwise(problem, names[0])
+        if not isinstance(conditional, Refusal):
+            return None
+    return finite_network(problem, names)
 
-    Other rules apply where a latent is not finite, and where the elements of a single one are independent.
+
+def finite_network(problem: Problem, names: Sequence[str]) -> ExactNetwork | Refusal | None:
+    """Return connected finite latents, summed out, or what is too wide; None where one of them is not finite.
+
+    Raises
+    ------
+    SupportError
+        Where what was observed is impossible whatever their values.
     """
     values: dict[str, Array] = {}
     for name in names:
@@ -37,8 +50,6 @@ def finite_network(problem: Problem, names: Sequence[str]) -> ExactNetwork | Ref
         if isinstance(found, Refusal):
             return None
         values[name] = found
-    if len(names) == 1 and not problem.terms_of(names[0]) and isinstance(enumeration(problem, names[0]), Enumeration):
-        return None
     elements = Elements([problem.latents[n] for n in names], values)
     try:
         weights = _weights(problem, names, elements)
@@ -62,7 +73,7 @@ def _contracted(problem: Problem, elements: Elements, weights: Sequence[Weights]
     sizes = {d: n for e in elements.latents.values() for d, n in zip(e.variable.dims, e.shape, strict=True)}
     unrolled: set[str] = set()
     while True:
-        layout = Layout(elements, unrolled)
+        layout = Layout(elements, weights, unrolled)
         count = len(layout.sizes.states)
         if count > MOST_VARIABLES:
             meet = ", ".join(f"'{d}'" for d in sorted(unrolled))
@@ -71,7 +82,7 @@ def _contracted(problem: Problem, elements: Elements, weights: Sequence[Weights]
                 f"({MOST_VARIABLES:,} at most)"
             )
         try:
-            contraction = Contraction(layout.tables(weights), layout.sizes)
+            contraction = Contraction(layout.tables(), layout.sizes)
         except Tangled as error:
             unrolled.add(smallest(error.plates, sizes))
             continue

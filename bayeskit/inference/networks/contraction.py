@@ -61,8 +61,7 @@ class Contraction:
                 found[id(node)] = node.table
             elif self._is_plate_product(node):
                 (part,) = node.parts
-                axes = tuple(i for i, d in enumerate(part.plates) if d not in node.plates)
-                found[id(node)] = found[id(part)].sum(axis=axes)
+                found[id(node)] = self._collected(found[id(part)], part, node)
             else:
                 total = self._product(node, [found[id(p)] for p in node.parts])
                 found[id(node)] = reduce(total, self._summed_axes(node))
@@ -84,7 +83,7 @@ class Contraction:
             above = outside[id(node)]
             if self._is_plate_product(node):
                 (part,) = node.parts
-                outside[id(part)] = self._of_one_cell(node, part, above, inside[id(part)])
+                outside[id(part)] = self._without_own(inside[id(part)], part, node) + self._spread(above, part, node)
                 continue
             plates, width = len(node.plates), node.width
             laid = [self._laid(p, inside[id(p)], node.plates, width) for p in node.parts]
@@ -145,9 +144,12 @@ class Contraction:
             if v in node.summed:
                 where.append(_along(np.arange(self.sizes.states[v]), 1 + len(node.plates) + node.summed.index(v), rank))
             else:
-                chosen, borne = states[v], self.sizes.borne[v]
-                index = (slice(None), *(slice(None) if d in borne else None for d in node.plates))
-                chosen = chosen[index]
+                chosen = states[v]
+                if self.sizes.borne[v]:
+                    places = [self.sizes.place(d, node.plates) for d in self.sizes.borne[v]]
+                    chosen = chosen[_along(np.arange(len(chosen)), 0, 1 + len(node.plates)), *(p[None] for p in places)]
+                else:
+                    chosen = chosen.reshape(-1, *(1 for _ in node.plates))
                 where.append(chosen.reshape(chosen.shape + (1,) * len(node.summed)))
         return table[tuple(where)] if where else table
 
@@ -176,17 +178,38 @@ class Contraction:
     def _in_order(self, table: Array, scope: Sequence[int], wanted: Scope, rank: int) -> Array:
         return table.transpose(*range(rank), *(rank + list(scope).index(v) for v in wanted))
 
-    def _of_one_cell(self, node: Node, part: Node, above: Array, table: Array) -> Array:
-        """Return what stands around every cell of a product over plates: the product of all the other cells."""
-        gone = [i for i, d in enumerate(part.plates) if d not in node.plates]
-        kept = [i for i in range(table.ndim) if i not in gone]
-        moved = table.transpose(*gone, *kept)
-        cells = moved.reshape(-1, *moved.shape[len(gone) :])
-        none = np.zeros((1, *cells.shape[1:]))
-        before = np.concatenate([none, np.cumsum(cells[:-1], axis=0)])
-        after = np.concatenate([np.cumsum(cells[:0:-1], axis=0)[::-1], none])
-        around = (before + after + above).reshape(moved.shape)
-        return around.transpose(*np.argsort([*gone, *kept]))
+    # ---- products over plates -----------------------------------------------------------------------------------
+    def _cell_of(self, part: Node, node: Node) -> Array:
+        """Return, for every cell of a part's plates, the cell of the product that it goes into."""
+        shape = self.sizes.shape(part.plates, ())
+        if not node.plates:
+            return np.zeros(prod(shape), dtype=np.int64)
+        places = [np.broadcast_to(self.sizes.place(d, part.plates), shape).ravel() for d in node.plates]
+        return np.ravel_multi_index(places, self.sizes.shape(node.plates, ()))
+
+    def _collected(self, table: Array, part: Node, node: Node) -> Array:
+        """Multiply the cells of a part that go into one cell of the product."""
+        if set(node.plates) <= set(part.plates):
+            return np.asarray(table.sum(axis=tuple(i for i, d in enumerate(part.plates) if d not in node.plates)))
+        shape = self.sizes.shape(node.plates, node.scope)
+        states = prod(shape[len(node.plates) :])
+        total = np.zeros((prod(shape[: len(node.plates)]), states))
+        np.add.at(total, self._cell_of(part, node), table.reshape(-1, states))
+        return total.reshape(shape)
+
+    def _spread(self, table: Array, part: Node, node: Node) -> Array:
+        """Give every cell of a part what the cell of the product has that it goes into."""
+        shape = self.sizes.shape(part.plates, part.scope)
+        states = shape[len(part.plates) :]
+        return table.reshape(-1, *states)[self._cell_of(part, node)].reshape(shape)
+
+    def _without_own(self, table: Array, part: Node, node: Node) -> Array:
+        """Return, for every cell of a part, the product of all the others that go where it goes."""
+        impossible = np.isneginf(table)
+        own = np.where(impossible, 0.0, table)
+        total = self._spread(self._collected(own, part, node), part, node)
+        count = self._spread(self._collected(impossible.astype(float), part, node), part, node)
+        return np.where(count - impossible > 0, -np.inf, total - own)
 
 
 def _along(values: Array, axis: int, rank: int) -> Array:

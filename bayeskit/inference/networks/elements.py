@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -59,12 +60,14 @@ class Elements:
         latent = self.latents[name]
         return self.first[name] + np.arange(latent.size).reshape(latent.shape)
 
+    @cached_property
     def owner(self) -> Array:
-        """Return, for every element, the position of its latent."""
+        """For every element, the position of its latent."""
         return np.repeat(np.arange(len(self.latents)), [e.size for e in self.latents.values()])
 
+    @cached_property
     def lowest(self) -> dict[str, Array]:
-        """Return every latent at its least value: an environment of one."""
+        """Every latent at its least value: an environment of one."""
         return {n: np.full((1, *e.shape), self.values[n][0], dtype=np.int64) for n, e in self.latents.items()}
 
 
@@ -83,7 +86,7 @@ class Reader:
 
     def __init__(self, elements: Elements, env: Environment, most: int) -> None:
         self.elements, self.most = elements, most
-        self.env = {**env, **elements.lowest()}
+        self.env = {**env, **elements.lowest}
         self.renamed: dict[str, str] = {}  # from the new name of an occurrence to its latent
 
     def read(self, expression: Expression, plates: tuple[str, ...]) -> tuple[Expression, list[Touch]]:

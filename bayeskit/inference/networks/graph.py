@@ -1,7 +1,7 @@
 """Tables of log weights over finite variables, and the order in which variables are summed out of their product.
 
 A variable may stand for a whole plate of variables, one for each of its cells: the plates are axes of its tables, and
-are multiplied out as soon as no variable that bears them is left (Obermeyer et al. 2019, Tensor variable elimination
+are multiplied out, items into the groups they lie in, as soon as no variable that bears them is left (Obermeyer et al. 2019, Tensor variable elimination
 for plated factor graphs, ICML, algorithm 1). Within the same plates the order is that of ``opt_einsum``.
 """
 
@@ -17,20 +17,54 @@ import numpy as np
 Array = np.ndarray
 Scope = tuple[int, ...]
 _WIDE = 1 << 16  # entries from which it pays to look for a better order
+_HOPELESS = 1 << 40  # entries that no other order saves
+_TRIED = 20_000  # tables in all the random orders that are tried
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of plates, in the order in which they are axes; states and plates of every variable."""
+    """States and plates of every variable, and how plates lie.
+
+    Attributes
+    ----------
+    plates : mapping
+        Sizes of plates, in the order in which they are axes.
+    states, borne : sequence
+        The number of states and the plates of every variable.
+    within : mapping
+        ``within[items, groups]`` is the group that every item lies in; no chain of these comes back to where it began.
+    """
 
     plates: Mapping[str, int]
     states: Sequence[int]
     borne: Sequence[tuple[str, ...]]
+    within: Mapping[tuple[str, str], Array] = field(default_factory=dict)
 
     def together(self, scope: Iterable[int]) -> tuple[str, ...]:
-        """Return the plates that variables bear together, in order."""
+        """Return the plates that variables bear together, in order, without those that others lie in."""
         borne = {d for v in scope for d in self.borne[v]}
-        return tuple(d for d in self.plates if d in borne)
+        return tuple(d for d in self.plates if d in borne and not any((b, d) in self.within for b in borne))
+
+    def closure(self, plates: Iterable[str]) -> set[str]:
+        """Return plates, and all those that they lie in."""
+        found, open_ = set(plates), list(plates)
+        while open_:
+            inner = open_.pop()
+            above = {outer for b, outer in self.within if b == inner} - found
+            found |= above
+            open_ += above
+        return found
+
+    def place(self, dim: str, plates: Sequence[str]) -> Array:
+        """Return where every cell of some plates stands along a dim that they bear, or lie in."""
+        inner = dim if dim in plates else next(d for d in plates if (d, dim) in self.within)
+        values = np.arange(self.plates[dim]) if dim in plates else self.within[inner, dim]
+        axis = list(plates).index(inner)
+        return values.reshape((1,) * axis + (-1,) + (1,) * (len(plates) - axis - 1))
+
+    def reaches(self, plates: Sequence[str], wanted: Iterable[str]) -> bool:
+        """Whether every cell of some plates stands at one place along each of the wanted ones."""
+        return all(d in plates or any((b, d) in self.within for b in plates) for d in wanted)
 
     def shape(self, plates: Iterable[str], scope: Iterable[int]) -> tuple[int, ...]:
         """Return the shape of a table."""
@@ -81,16 +115,19 @@ def ordered_nodes(tables: Sequence[Node], sizes: Sizes) -> list[Node]:
     """
     nodes, open_ = list(tables), list(tables)
     while open_:
-        plates = max((n.plates for n in open_), key=len)
+        plates = max((n.plates for n in open_), key=lambda p: (len(sizes.closure(p)), len(p)))
         here = [n for n in open_ if n.plates == plates]
         open_ = [n for n in open_ if n.plates != plates]
+        own = {v for n in here for v in n.scope if sizes.borne[v] == plates}
+        if any(own & set(n.scope) for n in open_):
+            raise Tangled(plates)
         for group in _connected(here, plates, sizes):
             made, last = _summed_out(group, plates, sizes)
             nodes += made
             if not plates and not last.scope:
                 continue
             left = sizes.together(last.scope)
-            if left == plates:
+            if left == plates or not sizes.reaches(plates, left):
                 raise Tangled(plates)
             nodes.append(Node(left, last.scope, [last]))
             if left or last.scope:
@@ -147,7 +184,7 @@ def _path(scopes: Sequence[Scope], kept: set[int], sizes: Sizes) -> list[tuple[i
     states = {s: sizes.states[v] for v, s in symbol.items()}
     output = frozenset(symbol[v] for v in kept)
     best = list(paths.auto(inputs, output, states))
-    if _widest_of(best, inputs, output, states) > _WIDE:
+    if _WIDE < _widest_of(best, inputs, output, states) < _HOPELESS:
         other = _random_path(inputs, output, states)
         best = min((best, other), key=lambda path: _widest_of(path, inputs, output, states))
     return best
@@ -176,6 +213,7 @@ def _random_path(
 
     before = random.getstate()
     try:
-        return list(RandomGreedy(max_repeats=32, minimize="size", parallel=False)(inputs, output, states))
+        repeats = max(1, min(32, _TRIED // len(inputs)))
+        return list(RandomGreedy(max_repeats=repeats, minimize="size", parallel=False)(inputs, output, states))
     finally:
         random.setstate(before)

@@ -24,12 +24,14 @@ class Layout:
     ----------
     elements : Elements
         The latents and their values.
+    weights : sequence of Weights
+        What factors and terms say of them.
     unrolled : collection of str
         The dims along which every element is a variable of its own.
     """
 
-    def __init__(self, elements: Elements, unrolled: Collection[str]) -> None:
-        self.elements = elements
+    def __init__(self, elements: Elements, weights: Sequence[Weights], unrolled: Collection[str]) -> None:
+        self.elements, self.weights = elements, weights
         plates: dict[str, int] = {}
         states: list[int] = []
         borne: list[tuple[str, ...]] = []
@@ -46,8 +48,9 @@ class Layout:
             self.values += [elements.values[name]] * own.size
             states += [len(elements.values[name])] * own.size
             borne += [tuple(d for d in dims if d not in unrolled)] * own.size
-        self.sizes = Sizes(plates, states, tuple(tuple(d for d in plates if d in b) for b in borne))
         self.place = {d: self._places(d) for d in plates}
+        ordered = tuple(tuple(d for d in plates if d in b) for b in borne)
+        self.sizes = Sizes(plates, states, ordered, self._within(plates))
 
     def _places(self, dim: str) -> Array:
         """Return where every element stands along a dim; -1 where it does not bear it."""
@@ -58,7 +61,39 @@ class Layout:
                 found[self.elements.numbers(name)] = np.indices(latent.shape)[axis]
         return found
 
-    def tables(self, weights: Sequence[Weights]) -> list[Node]:
+    def _within(self, plates: Mapping[str, int]) -> dict[tuple[str, str], Array]:
+        """Return which plates lie in which: every cell of the one meets one cell of the other alone."""
+        found: dict[tuple[str, str], Array] = {}
+        of_one = [set(e.variable.dims) for e in self.elements.latents.values()]
+        for inner in sorted(plates, key=lambda d: -plates[d]):
+            for outer in plates:
+                if inner == outer or any({inner, outer} <= dims for dims in of_one):
+                    continue
+                above = Sizes(plates, (), (), found).closure([outer])
+                met = self._met(inner, outer, plates[inner]) if inner not in above else None
+                if met is not None:
+                    found[inner, outer] = met
+        return found
+
+    def _met(self, inner: str, outer: str, size: int) -> Array | None:
+        """Return the one place along a dim that every place along another meets, or None where there are several."""
+        pairs = [np.zeros((0, 2), dtype=np.int64)]
+        for w in self.weights:
+            first, second = (self._highest(d, w.elements) for d in (inner, outer))
+            both = (first >= 0) & (second >= 0)
+            pairs.append(np.stack([first[both], second[both]], axis=1))
+        met = np.unique(np.concatenate(pairs), axis=0)
+        if not len(met) or len(np.unique(met[:, 0])) < len(met):
+            return None
+        places = np.zeros(size, dtype=np.int64)  # what meets none says nothing of any
+        places[met[:, 0]] = met[:, 1]
+        return places
+
+    def _highest(self, dim: str, elements: Array) -> Array:
+        """Return the highest place along a dim that every cell touches; -1 where it touches none."""
+        return np.where(elements >= 0, self.place[dim][elements], -1).max(axis=1, initial=-1)
+
+    def tables(self) -> list[Node]:
         """Return the tables of all weights, those over the same variables added up.
 
         Raises
@@ -67,7 +102,7 @@ class Layout:
             Where elements along a plate meet.
         """
         found: dict[tuple[tuple[str, ...], tuple[int, ...]], Array] = {}
-        for w in weights:
+        for w in self.weights:
             for plates, scope, table in self._split(w):
                 held = found.get((plates, scope))
                 found[plates, scope] = table if held is None else held + table
@@ -84,10 +119,10 @@ class Layout:
             scope, logs = self._over_variables(touched, w, w.logs[cells])
             plates = self.sizes.together(scope)
             self._must_nest(scope)
-            places = [self._along(d, w.elements[cells]) for d in plates]
+            place = {d: self._along(d, w.elements[cells]) for v in scope for d in self.sizes.borne[v]}
             shape = self.sizes.shape(plates, scope)
             lead = shape[: len(plates)]
-            at = np.ravel_multi_index(places, lead) if plates else np.zeros(len(cells), dtype=int)
+            at = np.ravel_multi_index([place[d] for d in plates], lead) if plates else np.zeros(len(cells), dtype=int)
             table = np.zeros((int(np.prod(lead, dtype=int)), int(np.prod(shape[len(plates) :], dtype=int))))
             np.add.at(table, at, logs.reshape(len(cells), -1))
             yield plates, scope, table.reshape(shape)
@@ -112,14 +147,14 @@ class Layout:
     def _along(self, dim: str, elements: Array) -> Array:
         """Return where cells stand along a plate: all elements that bear it must stand at the same place."""
         places = np.where(elements >= 0, self.place[dim][elements], -1)
-        highest = places.max(axis=1)
+        highest = self._highest(dim, elements)
         if np.any((places >= 0) & (places != highest[:, None])):
             raise Tangled([dim])
-        return np.asarray(highest)
+        return highest
 
     def _must_nest(self, scope: Sequence[int]) -> None:
         """Refuse variables that meet though neither bears all plates of the other."""
-        borne = sorted((set(self.sizes.borne[v]) for v in scope), key=len)
+        borne = sorted((self.sizes.closure(self.sizes.borne[v]) for v in scope), key=len)
         for less, more in zip(borne, borne[1:], strict=False):
             if not less <= more:
                 raise Tangled(sorted(less ^ more))

@@ -82,7 +82,7 @@ class _Grid:
     def __init__(self, touches: Sequence[Touch], reader: Reader, cells: int, what: str, most: int) -> None:
         self.touches = touches
         elements = reader.elements
-        owner, each = elements.owner(), list(elements.values.values())
+        owner, each = elements.owner, list(elements.values.values())
         self.values = tuple(_union([each[k] for k in np.unique(owner[t.elements[t.elements >= 0]])]) for t in touches)
         self.counts = tuple(len(v) for v in self.values)
         size = prod(self.counts)
