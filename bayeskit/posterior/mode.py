@@ -45,8 +45,9 @@ class Mode:
         ``natural``: the density is that of the latents as they were declared. ``unconstrained``: it is that of logs of
         positive numbers, log odds of shares, and so on; its mode is elsewhere.
     covariance : DataArray or None
-        The inverse of the negative Hessian on the scale stated, over ``unknown`` and ``unknown_``: the curvature. None
-        where there are more than 200 unknowns or none but finite ones, and on the natural scale of shares and matrices, whose entries are tied.
+        The inverse of the negative Hessian on the scale stated, over ``unknown`` and ``unknown_``: the curvature of
+        the continuous latents. None where there are none or more than 200 numbers, and on the natural scale of shares
+        and matrices, whose entries are tied.
     """
 
     values: xr.Dataset
@@ -90,7 +91,16 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
     if covariance is not None:
         names = target.labels(ordered)
         matrix = xr.DataArray(covariance, dims=("unknown", "unknown_"), coords={"unknown": names, "unknown_": names})
-    return Mode(xr.Dataset(labelled, coords), height, scale, matrix)
+    return Mode(xr.Dataset(labelled, coords), _density_at(target, ordered, u), scale, matrix)
+
+
+def _density_at(target: _Target, values: Mapping[str, Array], u: Array) -> float:
+    """Return the log joint density at values, all factors included, on the scale stated."""
+    with np.errstate(all="ignore"):
+        value = float(target.problem.log_joint({n: v[None] for n, v in values.items()})[0])
+    return (
+        value if target.natural or not values else value + float(target.scale.unpack(u[None], target.problem.env)[1][0])
+    )
 
 
 def _most_probable(problem: Problem) -> dict[str, Array]:
@@ -127,8 +137,10 @@ class _Target:
         self.scale = Unconstrained(problem, list(problem.latents))
 
     def pack(self, values: Mapping[str, Array]) -> Array:
+        if not values:
+            return np.zeros(0)
         if self.natural and not self.tied:
-            return np.concatenate([v.ravel() for v in values.values()]) if values else np.zeros(0)
+            return np.concatenate([v.ravel() for v in values.values()])
         return self.scale.pack({**self.problem.env, **{n: v[None] for n, v in values.items()}})[0]
 
     def __call__(self, u: Array) -> Array:

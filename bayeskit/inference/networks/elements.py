@@ -102,11 +102,11 @@ class Reader:
         if isinstance(e, Variable):
             return self._occurrence(e, e.dims, self.elements.numbers(e.name))
         if isinstance(e, Scatter) and isinstance(e.unknown, Variable):
-            new, _ = self._occurrence(e.unknown, (), np.zeros(()))
+            unknown, _ = self._occurrence(e.unknown, (), np.zeros(()))
             cells = np.full(e.known.size, KNOWN)
             cells[e.cells] = self.elements.numbers(e.unknown.name).ravel()
-            touch = Touch(e.dims, cells.reshape(e.known.shape), ((new.name, None),))
-            return e.rebuild((new,)), [touch]
+            touch = Touch(e.dims, cells.reshape(e.known.shape), ((unknown.name, None),))
+            return e.rebuild((unknown,)), [touch]
         if isinstance(e, Apply):
             read = [self._walk(a) for a in e.args]
             return e.rebuild(tuple(n for n, _ in read)), [t for _, touches in read for t in touches]

@@ -1,8 +1,9 @@
 """Tables of log weights over finite variables, and the order in which variables are summed out of their product.
 
 A variable may stand for a whole plate of variables, one for each of its cells: the plates are axes of its tables, and
-are multiplied out, items into the groups they lie in, as soon as no variable that bears them is left (Obermeyer et al. 2019, Tensor variable elimination
-for plated factor graphs, ICML, algorithm 1). Within the same plates the order is that of ``opt_einsum``.
+are multiplied out, items into the groups they lie in, as soon as no variable that bears them is left (Obermeyer et al.
+2019, Tensor variable elimination for plated factor graphs, ICML, algorithm 1). Within the same plates the order is that
+of ``opt_einsum``; where it makes a wide table, it is held against the order that sums out the cheapest variable first.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ import numpy as np
 
 Array = np.ndarray
 Scope = tuple[int, ...]
-_WIDE = 1 << 16  # entries from which it pays to look for a better order
-_HOPELESS = 1 << 40  # entries that no other order saves
-_TRIED = 20_000  # tables in all the random orders that are tried
+_WIDE = 1 << 10  # entries from which it pays to look for a better order
 
 
 @dataclass(frozen=True)
@@ -184,8 +183,8 @@ def _path(scopes: Sequence[Scope], kept: set[int], sizes: Sizes) -> list[tuple[i
     states = {s: sizes.states[v] for v, s in symbol.items()}
     output = frozenset(symbol[v] for v in kept)
     best = list(paths.auto(inputs, output, states))
-    if _WIDE < _widest_of(best, inputs, output, states) < _HOPELESS:
-        other = _random_path(inputs, output, states)
+    if _widest_of(best, inputs, output, states) > _WIDE:
+        other = _by_variable(inputs, output, states)
         best = min((best, other), key=lambda path: _widest_of(path, inputs, output, states))
     return best
 
@@ -203,17 +202,35 @@ def _widest_of(
     return widest
 
 
-def _random_path(
-    inputs: list[frozenset[str]], output: frozenset[str], states: dict[str, int]
+def _by_variable(
+    inputs: Sequence[frozenset[str]], output: frozenset[str], states: Mapping[str, int]
 ) -> list[tuple[int, ...]]:
-    """Return the narrowest of some random greedy paths; the generator that they draw from is put back."""
-    import random
+    """Return a path that sums out one variable after the other, the one of the smallest product first."""
+    names = list(range(len(inputs)))  # of the tables at hand, in the order of the path
+    held = dict(enumerate(inputs))
+    path, count = [], len(inputs)
+    touching: dict[str, set[int]] = {}
+    for i, scope in held.items():
+        for s in scope - output:
+            touching.setdefault(s, set()).add(i)
 
-    from opt_einsum import RandomGreedy
+    def product(s: str) -> int:
+        return prod(states[t] for t in frozenset().union(*(held[i] for i in touching[s])))
 
-    before = random.getstate()
-    try:
-        repeats = max(1, min(32, _TRIED // len(inputs)))
-        return list(RandomGreedy(max_repeats=repeats, minimize="size", parallel=False)(inputs, output, states))
-    finally:
-        random.setstate(before)
+    cost = {s: product(s) for s in touching}
+    while cost:
+        best = min(cost, key=lambda s: (cost[s], s))
+        gone = sorted(touching.pop(best))
+        made = frozenset().union(*(held.pop(i) for i in gone)) - {best}
+        path.append(tuple(names.index(i) for i in gone))
+        names = [i for i in names if i not in gone] + [count]
+        held[count] = made
+        del cost[best]
+        for s in made - output:
+            touching[s] = (touching[s] - set(gone)) | {count}
+        for s in made - output:
+            cost[s] = product(s)
+        count += 1
+    if len(names) > 1:
+        path.append(tuple(range(len(names))))
+    return path

@@ -7,6 +7,7 @@ any other dim the elements are one variable with a plate, and are worked on toge
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -155,7 +156,7 @@ class Layout:
     def _must_nest(self, scope: Sequence[int]) -> None:
         """Refuse variables that meet though neither bears all plates of the other."""
         borne = sorted((self.sizes.closure(self.sizes.borne[v]) for v in scope), key=len)
-        for less, more in zip(borne, borne[1:], strict=False):
+        for less, more in pairwise(borne):
             if not less <= more:
                 raise Tangled(sorted(less ^ more))
 
@@ -171,9 +172,7 @@ class Layout:
         axes = (*range(lead), *(lead + plates.index(d) for d in dims if d in plates))
         axes += tuple(range(lead + len(plates), first.ndim))
         for index in np.ndindex(own.shape):
-            where = tuple(
-                slice(None) if d in plates else i for d, i in zip(dims, index, strict=True)
-            )
+            where = tuple(slice(None) if d in plates else i for d, i in zip(dims, index, strict=True))
             result[(slice(None),) * lead + where] = found[int(own[index])].transpose(axes)
         return result
 
