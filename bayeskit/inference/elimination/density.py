@@ -28,8 +28,7 @@ class CollapsedDensity:
 
     def __init__(self, problem: Problem, names: Sequence[str], pieces: Sequence[Piece]) -> None:
         self.problem, self.pieces = problem, tuple(pieces)
-        self.scale = Unconstrained(problem, names, [n for p in pieces for n in p.names])
-        self.names = self.scale.names
+        self.names = [n for n in problem.latents if n in set(names)]
         absorbed = {id(f) for p in pieces for f in p.factors}
         self.own = tuple(f for f in problem.factors_of(names) if id(f) not in absorbed)
         self.priors = tuple(f for f in self.own if any(problem.latents[n].prior is f for n in self.names))
@@ -41,6 +40,11 @@ class CollapsedDensity:
         sizes = [3 * int(np.prod(f.shape, dtype=int)) for f in (*self.priors, *self.rows)]
         sizes += [4 * r.size for r in self.regressions]  # which keep to blocks of their own
         self.cost = max(1, sum(sizes) + sum(p.cost for p in pieces))
+
+    @cached_property
+    def scale(self) -> Unconstrained:
+        """The unconstrained scale of the core, where it is continuous."""
+        return Unconstrained(self.problem, self.names, [n for p in self.pieces for n in p.names])
 
     @cached_property
     def newton(self) -> Newton | None:
@@ -68,19 +72,31 @@ class CollapsedDensity:
                 result[part], jacobian[part] = self._chunk(u[part])
         return result, jacobian
 
+    def at(self, values: Environment) -> Array:
+        """Return the log density at values of the core on its own scale, ``(n, *dims)`` each: ``(n,)``."""
+        count = len(values[self.names[0]])
+        size = max(1, _CHUNK // self.cost)
+        parts = [slice(i, i + size) for i in range(0, count, size)]
+        with np.errstate(all="ignore"):
+            return np.concatenate([self._added({n: v[p] for n, v in values.items()}, 0.0) for p in parts])
+
     def _chunk(self, u: Array) -> tuple[Array, Array]:
         values, jacobian = self.scale.unpack(u, self.problem.env)
+        return self._added(values, jacobian), jacobian
+
+    def _added(self, values: Environment, jacobian: Array | float) -> Array:
+        """Return the log density at values of the core, with a log Jacobian."""
         total = jacobian + sum(f.total({**self.problem.env, **values}) for f in self.priors)
         inside = np.isfinite(total) & np.all([_finite(v) for v in values.values()], axis=0)
         total = np.where(inside, total, -np.inf)
         if not inside.any():
-            return total, jacobian
+            return total
         # Beyond the support of the priors children must not be asked.
         whole = bool(inside.all())
         env = {**self.problem.env, **(values if whole else {n: v[inside] for n, v in values.items()})}
         more = self.below(env)
         total[inside] += np.where(np.isnan(more), -np.inf, more)
-        return total, jacobian
+        return total
 
     def below(self, env: Environment) -> Array:
         """Return what rows, pieces and terms add at values of the core: ``(batch,)``."""
