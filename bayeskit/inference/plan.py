@@ -169,8 +169,9 @@ def _with_sweep(
     try:
         steps = plan_steps(working, [*swept, *hidden], asked)
     except NoStepError as error:
-        reason = found.refusals.get(error.name, "")
-        raise RefusedError(f"{error}" + (f" Not exact because {reason}." if reason else "")) from None
+        said = {"exact": found.refusals.get(error.name), "collapsed": found.uncollapsed.get(error.name)}
+        more = "".join(f" Not {rung} because {reason}." for rung, reason in said.items() if reason)
+        raise RefusedError(f"{error}{more}") from None
     if mixed:
         integrate_mixing(steps, informed, mixed, asked)
     notes = notes | steps.notes

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 MOST_STATES = 20_000
-_WORK = 1_000_000_000  # numbers that planning may look at
+_WORK = 300_000_000  # numbers that planning may look at
 _POINTS = 600  # of the quadrature in one state, about
 _NODES = 4_000_000  # numbers of a marginal as a mixture
 _NEGLIGIBLE = 1e-16  # share of the mixture that a state or node must have
