@@ -119,9 +119,9 @@ def _left_over(problem: Problem, found: Elimination, finite: Sequence[str]) -> R
     if not found.core:
         return None
     if found.size > 1:
-        left = _listed(found.core)
         return Refusal(
-            f"{left} ({found.size} numbers) are left beside {_listed(finite)}, and one is integrated at most"
+            f"{_listed(found.core)} ({found.size} numbers) would be left beside {_listed(finite)}, and one at most is "
+            "integrated there"
         )
     (name,) = found.core
     if any(bounds_depend_on(problem, name, z) for z in finite if z in problem.latents[name].prior.parents):
