@@ -413,6 +413,22 @@ def test_conditions_sums_and_missing_entries():
     assert abs(drawn.mean() - mean) < LIMIT * np.sqrt(p @ (np.array(ws) - mean) ** 2 / drawn.size)
 
 
+def test_values_that_do_not_start_at_zero():
+    """Two dice seen through their sum."""
+    m = bk.Model()
+    one, two = (m.latent(n, bk.DiscreteUniform(1, 6)) for n in ("one", "two"))
+    m.observed("total", bk.Normal(one + two, 0.5))
+    posterior = m.condition({"total": 4.0})
+    with pytest.raises(RefusedError, match="'one' has no exact marginal as a distribution: its values start at 1"):
+        posterior["one"]
+    logs = np.array([[stats.norm.logpdf(4, i + j, 0.5) - np.log(36) for j in range(1, 7)] for i in range(1, 7)])
+    assert posterior.log_evidence() == pytest.approx(logsumexp(logs), abs=1e-12)
+    drawn = posterior.sample(draws=2000, seed=1).posterior
+    p = np.exp(logs - logsumexp(logs)).sum(axis=1)
+    share = np.array([(drawn["one"].values == k).mean() for k in range(1, 7)])
+    assert np.abs((share - p) / np.sqrt(p * (1 - p) / 8000 + 1e-9)).max() < LIMIT
+
+
 def test_impossible_evidence_is_told():
     m = bk.Model()
     a, b = m.latent("a", bk.Bernoulli(0.5)), m.latent("b", bk.Bernoulli(0.5))

@@ -196,6 +196,17 @@ def test_too_many_states_are_swept(monkeypatch):
         selection(1.0, X, y).sample(method="collapsed")
 
 
+def test_a_plate_of_switches_has_states_beyond_counting():
+    """A mixture of 50,000 rows: planning tells the number without writing it out."""
+    m = bk.Model(coords={"kind": 2})
+    mean = m.latent("mean", bk.Normal(0, 5), dims="kind")
+    z = m.latent("z", bk.Bernoulli(0.3), dims="row")
+    m.observed("y", bk.Normal(mean[z], 1.0), dims="row")
+    posterior = m.condition({"y": np.random.default_rng(0).normal(size=50_000)})
+    text = " ".join(posterior.explain().split())
+    assert text.startswith("method: gibbs") and "'z' has about 1e15051 joint states, and 20,000 are summed" in text
+
+
 def test_states_that_cannot_be_compared_are_refused():
     """A flat slope that a switch turns off has no evidence in that state; a flat level that all states share has."""
 

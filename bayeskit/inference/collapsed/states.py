@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import log10
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from bayeskit.inference.elimination.eliminate import Elimination, eliminate_belo
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.enumeration import finite_values
 from bayeskit.inference.initial import dispersed
+from bayeskit.inference.networks.answers import finite_marginal, listed
 from bayeskit.inference.unconstrained import Unconstrained, bounds_depend_on
 from bayeskit.model.problem import Problem
 
@@ -79,7 +80,7 @@ def states_core(problem: Problem, names: Sequence[str]) -> StatesCore | Refusal:
     density = CollapsedDensity(problem, [*finite, *found.core], found.pieces)
     if density.cost * states.count * (_POINTS if found.core else 1) > _WORK:
         each = f", of {density.cost:,} numbers each," if density.cost > 1 else ""
-        return Refusal(f"{states.count:,} joint states of {_listed(finite)}{each} are too many to sum")
+        return Refusal(f"{states.count:,} joint states of {listed(finite)}{each} are too many to sum")
     if not found.core:
         logs = density.at(states.values)
         return _unequal(problem, density, logs) or StatesCore(problem, states, density, None, logs)
@@ -87,27 +88,28 @@ def states_core(problem: Problem, names: Sequence[str]) -> StatesCore | Refusal:
 
 
 def _all_states(problem: Problem, finite: Sequence[str]) -> States | Refusal:
-    listed: dict[str, Array] = {}
+    choices: dict[str, Array] = {}
     for name in finite:
         latent = problem.latents[name]
         found = finite_values(latent.prior, problem.env)
         if isinstance(found, Refusal):
             return _not_integrated(name)
-        listed[name] = found
-    size = prod(len(v) ** problem.latents[n].size for n, v in listed.items())
-    if size > MOST_STATES:
+        choices[name] = found
+    digits = sum(problem.latents[n].size * log10(len(v)) for n, v in choices.items())
+    if digits > log10(MOST_STATES) + 1e-9:
+        have = "have" if len(finite) > 1 else "has"
         return Refusal(
-            f"{_listed(finite)} {'have' if len(finite) > 1 else 'has'} {_number(size)} joint states, and "
-            f"{MOST_STATES:,} are summed at most"
+            f"{listed(finite)} {have} {_number(digits)} joint states, and {MOST_STATES:,} are summed at most"
         )
-    counts = [len(v) for n, v in listed.items() for _ in range(problem.latents[n].size)]
-    places = np.indices(counts).reshape(len(counts), size)
+    counts = np.array([len(v) for n, v in choices.items() for _ in range(problem.latents[n].size)])
+    size = int(counts.prod())
+    places = np.arange(size) // (size // np.cumprod(counts))[:, None] % counts[:, None]
     values, start = {}, 0
-    for name, choices in listed.items():
+    for name, few in choices.items():
         latent = problem.latents[name]
-        values[name] = choices[places[start : start + latent.size]].T.reshape(size, *latent.shape)
+        values[name] = few[places[start : start + latent.size]].T.reshape(size, *latent.shape)
         start += latent.size
-    return States(values, listed)
+    return States(values, choices)
 
 
 def _not_integrated(name: str) -> Refusal:
@@ -120,12 +122,12 @@ def _left_over(problem: Problem, found: Elimination, finite: Sequence[str]) -> R
         return None
     if found.size > 1:
         return Refusal(
-            f"{_listed(found.core)} ({found.size} numbers) would be left beside {_listed(finite)}, and one at most is "
+            f"{listed(found.core)} ({found.size} numbers) would be left beside {listed(finite)}, and one at most is "
             "integrated there"
         )
     (name,) = found.core
     if any(bounds_depend_on(problem, name, z) for z in finite if z in problem.latents[name].prior.parents):
-        return Refusal(f"the support of '{name}' moves with {_listed(finite)}")
+        return Refusal(f"the support of '{name}' moves with {listed(finite)}")
     return None
 
 
@@ -142,7 +144,7 @@ def _unequal(problem: Problem, density: CollapsedDensity, logs: Array) -> Refusa
     improper = [n for p in density.pieces for n in p.names if not problem.latents[n].prior.distribution.is_proper]
     lost = int(np.isneginf(logs).sum()) if improper else 0
     if lost:
-        return Refusal(f"the posterior of {_listed(improper)} is improper in some states ({lost} of {len(logs)})")
+        return Refusal(f"the posterior of {listed(improper)} is improper in some states ({lost} of {len(logs)})")
     if np.any(np.isposinf(logs)):
         return Refusal("the density is infinite in some states")
     return None
@@ -217,7 +219,7 @@ class StatesCore:
         finite = list(states.values)
         if not self.total > -np.inf:
             raise SupportError(
-                f"The observations must be possible in some state of {_listed(finite)}. Got a density of zero in all "
+                f"The observations must be possible in some state of {listed(finite)}. Got a density of zero in all "
                 f"{states.count:,}. Check the priors for zeros, and the values observed."
             )
         self.p = np.exp(logs - self.total)
@@ -264,9 +266,9 @@ class StatesCore:
         """Return the probabilities of a finite latent, or for what is below it the mixture over the states."""
         from bayeskit.distributions.mixture import Mixture, over_nodes
 
-        if name in self.states.values:
-            return self._finite(name, wrap)
         latent = self.problem.latents[name]
+        if name in self.states.values:
+            return finite_marginal(latent, self.states.listed[name], self.probabilities(name), wrap)
         if name == self.beside:
             return Refusal("it is integrated in every state, and mixtures of tables are not given as distributions")
         env, weights = self._nodes()
@@ -276,16 +278,6 @@ class StatesCore:
         with np.errstate(all="ignore"):
             base = piece.conditional(name, {**self.problem.env, **env}, over_nodes(wrap))
         return base if isinstance(base, Refusal) else Mixture(base, weights)
-
-    def _finite(self, name: str, wrap: Callable[..., Any]) -> Distribution | Refusal:
-        from bayeskit.distributions import Bernoulli, Categorical
-
-        p = self.probabilities(name)
-        if self.problem.latents[name].prior.distribution.family == "Bernoulli":
-            return Bernoulli(wrap(p[..., 1]))
-        if self.states.listed[name][0] != 0:
-            return Refusal(f"its values start at {self.states.listed[name][0]}, and those of a Categorical at 0")
-        return Categorical(wrap(p, category=True))
 
     def _nodes(self) -> tuple[dict[str, Array], Array]:
         """Return the core at the states, or at the nodes of the quadrature in them, that weigh anything; weights."""
@@ -299,10 +291,5 @@ class StatesCore:
         return env | found, weights[node, state]
 
 
-def _listed(names: Sequence[str]) -> str:
-    text = ", ".join(f"'{n}'" for n in names[:6])
-    return f"{text} ... ({len(names)} in all)" if len(names) > 6 else text
-
-
-def _number(size: int) -> str:
-    return f"{size:,}" if size < 10**12 else f"about 1e{len(str(size)) - 1}"
+def _number(digits: float) -> str:
+    return f"{round(10**digits):,}" if digits < 12 else f"about 1e{digits:.0f}"

@@ -12,6 +12,7 @@ from bayeskit.errors import RefusedError, SupportError
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.elementwise import elementwise
 from bayeskit.inference.enumeration import finite_values
+from bayeskit.inference.networks.answers import finite_marginal, listed
 from bayeskit.inference.networks.contraction import Contraction
 from bayeskit.inference.networks.elements import Elements, TooMany
 from bayeskit.inference.networks.graph import Tangled
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 MOST_NUMBERS = 20_000_000  # of one table
+MOST_AXES = 60  # of one table: those of a single state count too
 MOST_VARIABLES = 5_000  # that are eliminated one by one
 
 
@@ -54,7 +56,7 @@ def finite_network(problem: Problem, names: Sequence[str]) -> ExactNetwork | Ref
     try:
         weights = _weights(problem, names, elements)
     except TooMany as error:
-        return Refusal(f"{error}, and {MOST_NUMBERS:,} are held at most")
+        return Refusal(f"{error}, and tables of {MOST_NUMBERS:,} numbers at most are held")
     return _contracted(problem, elements, weights)
 
 
@@ -91,6 +93,8 @@ def _contracted(problem: Problem, elements: Elements, weights: Sequence[Weights]
                 f"eliminating {count} finite variables takes a table of {contraction.widest:,} numbers, and "
                 f"{MOST_NUMBERS:,} are held at most"
             )
+        if max(len(n.plates) + len(n.width) for n in contraction.nodes) > MOST_AXES:
+            return Refusal(f"eliminating {count} finite variables takes a table of more than {MOST_AXES} variables")
         return ExactNetwork(problem, layout, contraction)
 
 
@@ -109,11 +113,11 @@ class ExactNetwork:
         if not self.total > -np.inf:
             raise SupportError(
                 f"The observations and conditions must be possible together. Got a probability of zero under every "
-                f"value of {_listed(self.names)}. Check the tables for zeros, and the values observed."
+                f"value of {listed(self.names)}. Check the tables for zeros, and the values observed."
             )
         count, plates = len(layout.sizes.states), list(layout.sizes.plates)
         variables = f"{count} variable{'s' if count > 1 else ''}"
-        along = f", each along {_listed(plates)} as one" if plates else ""
+        along = f", each along {listed(plates)} as one" if plates else ""
         self.reason = (
             f"finite network: {variables} eliminated{along}; the widest table has {contraction.widest:,} numbers"
         )
@@ -140,18 +144,11 @@ class ExactNetwork:
 
     def marginal(self, name: str, wrap: Any) -> Distribution:
         """Return a Bernoulli, or a Categorical over the values (which are 0..K-1)."""
-        from bayeskit.distributions import Bernoulli, Categorical
-
-        p = self.probabilities(name)
-        if self.problem.latents[name].prior.distribution.family == "Bernoulli":
-            return Bernoulli(wrap(p[..., 1]))
-        least = self.layout.elements.values[name][0]
-        if least != 0:
-            raise RefusedError(
-                f"'{name}' has no exact marginal as a distribution: its values start at {least}, and those of a "
-                "Categorical at 0. Use sample()."
-            )
-        return Categorical(wrap(p, category=True))
+        values = self.layout.elements.values[name]
+        found = finite_marginal(self.problem.latents[name], values, self.probabilities(name), wrap)
+        if isinstance(found, Refusal):
+            raise RefusedError(f"'{name}' has no exact marginal as a distribution: {found}. Use sample().")
+        return found
 
     def log_evidence(self) -> float:
         """Return the log of the sum over all joint states."""
@@ -170,8 +167,3 @@ class ExactNetwork:
                 term = np.where(holds, 0.0, -np.inf)
             total = total + term.reshape(len(term), -1).sum(axis=1)
         return np.asarray(total - self.total)
-
-
-def _listed(names: Sequence[str]) -> str:
-    text = ", ".join(f"'{n}'" for n in names[:6])
-    return f"{text} ... ({len(names)} in all)" if len(names) > 6 else text

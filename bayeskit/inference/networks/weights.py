@@ -14,6 +14,7 @@ from bayeskit.model.problem import Factor
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+_MOST_TOUCHES = 60  # axes of an array
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,8 @@ class _Grid:
         self.values = tuple(_union([each[k] for k in np.unique(owner[t.elements[t.elements >= 0]])]) for t in touches)
         self.counts = tuple(len(v) for v in self.values)
         size = prod(self.counts)
+        if len(touches) > _MOST_TOUCHES:
+            raise TooMany(f"a cell of {what} takes {len(touches)} finite elements at once")
         if size * cells > most:
             raise TooMany(f"the table of {what} would have {size * cells:,} numbers")
         states = np.indices(self.counts).reshape(len(touches), size)
