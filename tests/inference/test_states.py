@@ -184,6 +184,24 @@ def test_one_switch_against_quadrature():
     assert posterior.log_evidence() == pytest.approx(np.log(w.sum()), abs=1e-8)
 
 
+def test_a_switch_above_the_prior_of_the_number_beside_it():
+    m = bk.Model()
+    z = m.latent("z", bk.Bernoulli(0.5))
+    mu = m.latent("mu", bk.Normal(0, 1 + z))
+    m.observed("y", bk.Poisson(np.exp(mu)))
+    posterior = m.condition({"y": 9})
+
+    def integral(sd):
+        def f(u):
+            return stats.norm.pdf(u, 0, sd) * stats.poisson.pmf(9, np.exp(u))
+
+        return quad(f, -8, 8, epsabs=0, epsrel=1e-11, points=[1, 2.2, 3])[0]
+
+    w = np.array([integral(1), integral(2)]) / 2
+    assert posterior.log_evidence() == pytest.approx(np.log(w.sum()), abs=1e-8)
+    assert float(posterior["z"].mean()) == pytest.approx(w[1] / w.sum(), rel=1e-8)
+
+
 # ---- what is refused ----------------------------------------------------------------------------------------------
 def test_too_many_states_are_swept(monkeypatch):
     monkeypatch.setattr(states, "MOST_STATES", 31)

@@ -173,7 +173,8 @@ def _with_a_line(problem: Problem, states: States, density: CollapsedDensity, na
         possible = np.isfinite(heights.max(axis=0))
         if not possible.all():
             return Refusal(f"no value of '{name}' was found that is possible in {int((~possible).sum())} states")
-        limits = limits_of(scale.transform(name, problem.env), 1)
+        first = {n: v[:1] for n, v in states.values.items()}  # the support is the same in every state
+        limits = limits_of(scale.transform(name, {**problem.env, **first}), 1)
         lower, upper = (np.broadcast_to(end, (states.count,)) for end in limits)
         try:
             line = integrate_line(log_density, start, name=name, limits=(lower, upper))
