@@ -162,3 +162,24 @@ def test_rats(tmp_path):
     weight, sd = map(int, re.search(r"Rat 9 at day 36: (\d+) grams, sd (\d+)", text).groups())
     dose = int(re.search(r"as if it weighed (\d+) grams", text)[1])
     assert abs(dose - (weight + sd * stats.norm.ppf(0.25))) <= 2  # the quantile 1/4 of nearly a normal
+
+
+def test_chest_clinic(tmp_path):
+    """Chances of tuberculosis, lung cancer and bronchitis from the joint table of all eight variables."""
+    text = run("06_chest_clinic.py", tmp_path)
+    assert "method: exact" in text and "the widest table has 8 numbers" in text
+    a, s, t, c, b, x, d = np.indices((2,) * 7)
+    either = t | c
+    breathless = np.where(either, np.where(b, 0.9, 0.7), np.where(b, 0.8, 0.1))
+    chances = [0.01, 0.5, np.where(a, 0.05, 0.01), np.where(s, 0.1, 0.01), np.where(s, 0.6, 0.3)]
+    chances += [np.where(either, 0.98, 0.05), breathless]
+    joint = np.prod([np.where(v, p, 1 - p) for v, p in zip((a, s, t, c, b, x, d), chances, strict=True)], axis=0)
+    known = joint * (d == 1)
+    for step, found in (("breath", 1), ("Asia", a == 1), ("smokes", s == 1), ("is clear", x == 0)):
+        known = known * found
+        line = next(line for line in text.splitlines() if step in line and line[-1].isdigit())
+        *percent, log_evidence = [float(number) for number in re.findall(NUMBER, line)]
+        expected = [100 * known[v == 1].sum() / known.sum() for v in (t, c, b)]
+        np.testing.assert_allclose(percent, expected, atol=0.00501)
+        assert abs(log_evidence - np.log(known.sum())) < 0.0000501
+    assert "Mode(tub=0, lung=0, bronc=1; natural scale)" in text

@@ -34,7 +34,7 @@ ON_TOP = {"__init__", "testing"}  # these may import every room, and no room may
 # the annotation, under TYPE_CHECKING).
 UPWARD = {("bayeskit/model/model.py", "posterior")}
 
-HEAVY = ["arviz", "arviz_base", "matplotlib", "narwhals", "pandas", "scipy.stats", "tqdm", "xarray"]
+HEAVY = ["arviz", "arviz_base", "matplotlib", "narwhals", "opt_einsum", "pandas", "scipy.stats", "tqdm", "xarray"]
 
 
 def room_of(dotted: str) -> str:

@@ -19,6 +19,8 @@ from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match, term
 from bayeskit.inference.enumeration import Enumeration, enumeration
 from bayeskit.inference.exact_gaussian import ExactGaussian, common_scale
 from bayeskit.inference.exact_wishart import normal_wishart
+from bayeskit.inference.networks.answers import finite_marginal
+from bayeskit.inference.networks.component import coupled_network
 from bayeskit.inference.structure import gaussian_latents
 from bayeskit.model.problem import Problem
 
@@ -114,16 +116,7 @@ class ExactFinite:
 
     def marginal(self, name: str, wrap: Any) -> Distribution:
         """Return a Bernoulli or a Categorical where the prior is one, else a distribution on the values."""
-        from bayeskit.distributions import Bernoulli, Categorical
-        from bayeskit.distributions.finite import FiniteDiscrete
-
-        p = np.exp(self.log_p)
-        family = self.found.conditional.latent.prior.distribution.family
-        if family == "Bernoulli":
-            return Bernoulli(wrap(p[..., 1]))
-        if family == "Categorical":
-            return Categorical(wrap(p, category=True))
-        return FiniteDiscrete(self.found.values, wrap(p, category=True))
+        return finite_marginal(self.found.conditional.latent, self.found.values, np.exp(self.log_p), wrap)
 
     def log_evidence(self) -> float:
         """Return the log of the sum over values."""
@@ -138,6 +131,9 @@ class ExactFinite:
 
 def exact_component(problem: Problem, names: list[str]) -> ExactComponent | Refusal:
     """Return a group of connected latents in closed form, or why it has none."""
+    network = coupled_network(problem, names)
+    if network is not None:
+        return network
     if any(problem.terms_of(n) for n in names):
         label = next(t for n in names for t in problem.terms_of(n))
         return Refusal(f"{term(problem, label)} has no closed form")

@@ -21,7 +21,7 @@ from bayeskit.inference.exact import ExactComponent, exact_component
 from bayeskit.inference.marginal import integrate_mixing
 from bayeskit.inference.steps import MetropolisStep, Step
 from bayeskit.inference.structure import components, forward_latents, without
-from bayeskit.inference.sweep_plan import plan_steps
+from bayeskit.inference.sweep_plan import NoStepError, plan_steps
 from bayeskit.model.problem import Problem
 
 METHODS = ("auto", "exact", "collapsed", "gibbs", "metropolis")
@@ -166,7 +166,12 @@ def _with_sweep(
         return Plan("metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept})
     working, mixed = augment(informed, swept)
     hidden = [n for n in working.latents if n not in problem.latents]
-    steps = plan_steps(working, [*swept, *hidden], asked)
+    try:
+        steps = plan_steps(working, [*swept, *hidden], asked)
+    except NoStepError as error:
+        said = {"exact": found.refusals.get(error.name), "collapsed": found.uncollapsed.get(error.name)}
+        more = "".join(f" Not {rung} because {reason}." for rung, reason in said.items() if reason)
+        raise RefusedError(f"{error}{more}") from None
     if mixed:
         integrate_mixing(steps, informed, mixed, asked)
     notes = notes | steps.notes

@@ -31,6 +31,15 @@ from bayeskit.inference.structure import connected, gaussian_latents
 from bayeskit.model.problem import Problem
 
 
+class NoStepError(RefusedError):
+    """No step of a sweep fits a latent."""
+
+    def __init__(self, name: str, *reasons: Refusal) -> None:
+        said = ", and ".join(dict.fromkeys(str(r) for r in reasons))
+        super().__init__(f"No step fits the discrete latent '{name}': {said}.")
+        self.name = name
+
+
 @dataclass
 class SweepPlan:
     """Steps in the order of a sweep, and a note for every latent."""
@@ -131,7 +140,7 @@ def _best_step(problem: Problem, name: str, plan: SweepPlan, joint: list[str]) -
             return EnumerateStep(listed)
         conditional = elementwise(problem, name)
         if isinstance(conditional, Refusal):
-            raise RefusedError(f"No step fits the discrete latent '{name}': {listed}, and {conditional}.")
+            raise NoStepError(name, listed, conditional)
         return SliceStep(conditional, f"{listed}")
     mixture = _half_t(problem, name)
     if mixture is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeskit.errors import RefusedError
 from bayeskit.inference.collapsed.peak import joint_mode
+from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.networks.component import finite_network
 from bayeskit.inference.structure import components, forward_latents, without
 from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.problem import Problem
@@ -35,16 +37,17 @@ class Mode:
     Attributes
     ----------
     values : Dataset
-        Every latent at the mode, on its own scale whatever the scale of the density. Latents that nothing observed
-        depends on are left out.
+        Every latent at the mode, on its own scale whatever the scale of the density. Finite ones are at their most
+        probable joint state. Latents that nothing observed depends on are left out.
     log_density : float
         The log of the joint density of latents and data there, on the scale stated.
     scale : str
         ``natural``: the density is that of the latents as they were declared. ``unconstrained``: it is that of logs of
         positive numbers, log odds of shares, and so on; its mode is elsewhere.
     covariance : DataArray or None
-        The inverse of the negative Hessian on the scale stated, over ``unknown`` and ``unknown_``: the curvature. None
-        where there are more than 200 unknowns, and on the natural scale of shares and matrices, whose entries are tied.
+        The inverse of the negative Hessian on the scale stated, over ``unknown`` and ``unknown_``: the curvature of
+        the continuous latents. None where there are none or more than 200 numbers, and on the natural scale of shares
+        and matrices, whose entries are tied.
     """
 
     values: xr.Dataset
@@ -63,7 +66,9 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
 
     if scale not in SCALES:
         raise RefusedError(f"The scale of a mode must be one of {', '.join(SCALES)}. Got {scale!r}.")
-    informed = without(problem, forward_latents(problem))
+    everything = without(problem, forward_latents(problem))
+    finite = _most_probable(everything)
+    informed = _given(everything, finite)
     values: dict[str, Array] = {}
     for names in components(informed, list(informed.latents)):
         values |= joint_mode(informed, names, natural=scale == "natural")
@@ -79,14 +84,43 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
         raise RefusedError(_NO_TOP)
     if target.natural and target.tied:
         covariance = None
-    labelled = {n: (e.variable.dims, ordered[n]) for n, e in informed.latents.items()}
-    borne = {d for e in informed.latents.values() for d in e.variable.dims}
+    labelled = {n: (e.variable.dims, (ordered | finite)[n]) for n, e in everything.latents.items()}
+    borne = {d for e in everything.latents.values() for d in e.variable.dims}
     coords = {d: c for d, c in problem.coords.items() if d in borne}
     matrix = None
     if covariance is not None:
         names = target.labels(ordered)
         matrix = xr.DataArray(covariance, dims=("unknown", "unknown_"), coords={"unknown": names, "unknown_": names})
-    return Mode(xr.Dataset(labelled, coords), height, scale, matrix)
+    return Mode(xr.Dataset(labelled, coords), _density_at(target, ordered, u), scale, matrix)
+
+
+def _density_at(target: _Target, values: Mapping[str, Array], u: Array) -> float:
+    """Return the log joint density at values, all factors included, on the scale stated."""
+    with np.errstate(all="ignore"):
+        value = float(target.problem.log_joint({n: v[None] for n, v in values.items()})[0])
+    return (
+        value if target.natural or not values else value + float(target.scale.unpack(u[None], target.problem.env)[1][0])
+    )
+
+
+def _most_probable(problem: Problem) -> dict[str, Array]:
+    """Return the most probable joint state of the latents that are finite together, and meet no others."""
+    values: dict[str, Array] = {}
+    for names in components(problem, list(problem.latents)):
+        network = finite_network(problem, names)
+        if isinstance(network, Refusal):
+            raise RefusedError(f"The mode cannot be had: {network}. Use sample().")
+        if network is not None:
+            values |= network.mode()
+    return values
+
+
+def _given(problem: Problem, values: Mapping[str, Array]) -> Problem:
+    """Return the problem with some latents known."""
+    if not values:
+        return problem
+    env = {**problem.env, **{n: v[None] for n, v in values.items()}}
+    return replace(problem, env=env, latents={n: e for n, e in problem.latents.items() if n not in values})
 
 
 class _Target:
@@ -103,8 +137,10 @@ class _Target:
         self.scale = Unconstrained(problem, list(problem.latents))
 
     def pack(self, values: Mapping[str, Array]) -> Array:
+        if not values:
+            return np.zeros(0)
         if self.natural and not self.tied:
-            return np.concatenate([v.ravel() for v in values.values()]) if values else np.zeros(0)
+            return np.concatenate([v.ravel() for v in values.values()])
         return self.scale.pack({**self.problem.env, **{n: v[None] for n, v in values.items()}})[0]
 
     def __call__(self, u: Array) -> Array:

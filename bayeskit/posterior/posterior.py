@@ -186,8 +186,8 @@ class Posterior(Checks):
         Raises
         ------
         RefusedError
-            Where a latent is discrete, or the density has no highest point: in hierarchies it often rises without end
-            as a scale goes to zero.
+            Where a discrete latent meets continuous ones, or the density has no highest point: in hierarchies it often
+            rises without end as a scale goes to zero.
 
         Examples
         --------

@@ -308,7 +308,7 @@ method: gibbs (4 blocks in a sweep)
   s2  conjugate step: InverseGamma(2, 1) prior with Normal(sigma) of 'y'
   z   enumeration of 2 values, element by element
 Not exact because 'w', 'mu', 's2', 'z' depend on each other and are not one known family.
-Not collapsed because 'z' is discrete, and is not integrated out.""",
+Not collapsed because 's2' (2 numbers) would be left beside 'z', and one at most is integrated there.""",
     student_t: """\
 method: collapsed (a core of 3 numbers; nothing integrated out)
   mu, sigma, nu  core of 3 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance

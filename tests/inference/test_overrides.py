@@ -83,7 +83,7 @@ def test_a_method_is_honoured(model, method, done):
 
 
 METHODS_REFUSED = [
-    (mixture, "collapsed", "method='collapsed' cannot be honoured: 'z' is discrete, and is not integrated out"),
+    (mixture, "collapsed", "method='collapsed' cannot be honoured: 'n' is discrete, and is not integrated out"),
     (beta_binomial, "nuts", "method must be one of auto, exact, collapsed, gibbs, metropolis. Got 'nuts'"),
     (hierarchy, "exact", "method='exact' cannot be honoured: 'tau' lies above the data"),
     (mixture, "exact", "method='exact' cannot be honoured: 'w', 'mu', 'z' depend on each other"),

@@ -336,9 +336,12 @@ def test_missing_counts():
     y = m.observed("y", bk.Binomial(5, p), dims="obs")
     m.observed("z", bk.Poisson(0.5 + y), dims="obs")
     posterior = m.condition({"y": [1.0, 4.0, np.nan], "z": [2, 4, 6]})
-    assert "enumeration of 6 values" in posterior.explain()
+    assert "6 joint states, all summed" in posterior.explain()
+    assert "enumeration of 6 values" in posterior.explain(method="gibbs")
     steps = {"y_missing": bk.Slice(), "p": bk.Slice()}
-    assert_agree(draws_of(posterior, 1, draws=400), draws_of(posterior, 2, draws=400, steps=steps))
+    summed = draws_of(posterior, 1, draws=400)
+    assert_agree(summed, draws_of(posterior, 2, draws=400, steps=steps))
+    assert_agree(summed, draws_of(posterior, 3, draws=400, method="gibbs"))
 
 
 @pytest.mark.slow

@@ -311,8 +311,8 @@ def test_evidence_is_refused_where_it_is_arbitrary_or_unknown():
         regression("flat").condition({"x": X, "y": Y}).log_evidence()
     m = bk.Model()
     z = m.latent("z", bk.Bernoulli(0.5))
-    mu = m.latent("mu", bk.Normal(0, 1 + z))
-    m.observed("y", bk.Poisson(np.exp(mu)))
+    mu, nu = (m.latent(n, bk.Normal(0, 1 + z)) for n in ("mu", "nu"))
+    m.observed("y", bk.Poisson(np.exp(mu) + np.exp(nu)))
     with pytest.raises(RefusedError, match="The evidence is not known here: 'z' is sampled in a sweep"):
         m.condition({"y": 3}).log_evidence()
 

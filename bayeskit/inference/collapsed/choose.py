@@ -8,6 +8,7 @@ from bayeskit.inference.collapsed.cells import cells_core
 from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.collapsed.lines import line_core
 from bayeskit.inference.collapsed.points import bulk_core
+from bayeskit.inference.collapsed.states import states_core
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminations
@@ -30,6 +31,8 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
     names : sequence of str
         Latents that are connected with each other and with no other.
     """
+    if any(problem.latents[n].prior.distribution.discrete for n in names):
+        return states_core(problem, names)
     found = eliminations(problem, names)
     if isinstance(found, Refusal):
         return found

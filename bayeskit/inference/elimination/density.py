@@ -17,6 +17,7 @@ from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+Integrated = Callable[[Environment, Array], Array]
 _CHUNK = 4_000_000  # numbers held at once: a few times the cache, for larger chunks are no faster
 
 
@@ -29,8 +30,7 @@ class CollapsedDensity:
 
     def __init__(self, problem: Problem, names: Sequence[str], pieces: Sequence[Piece]) -> None:
         self.problem, self.pieces = problem, tuple(pieces)
-        self.scale = Unconstrained(problem, names, [n for p in pieces for n in p.names])
-        self.names = self.scale.names
+        self.names = [n for n in problem.latents if n in set(names)]
         absorbed = {id(f) for p in pieces for f in p.factors}
         self.own = tuple(f for f in problem.factors_of(names) if id(f) not in absorbed)
         self.priors = tuple(f for f in self.own if any(problem.latents[n].prior is f for n in self.names))
@@ -42,6 +42,11 @@ class CollapsedDensity:
         sizes = [3 * int(np.prod(f.shape, dtype=int)) for f in (*self.priors, *self.rows)]
         sizes += [4 * r.size for r in self.regressions]  # which keep to blocks of their own
         self.cost = max(1, sum(sizes) + sum(p.cost for p in pieces))
+
+    @cached_property
+    def scale(self) -> Unconstrained:
+        """The unconstrained scale of the core, where it is continuous."""
+        return Unconstrained(self.problem, self.names, [n for p in self.pieces for n in p.names])
 
     @cached_property
     def newton(self) -> Newton | None:
@@ -61,11 +66,7 @@ class CollapsedDensity:
 
     def with_jacobian(self, u: Array) -> tuple[Array, Array]:
         """Return the log density at points ``(n, d)``, and the log Jacobian that it contains."""
-
-        def integrated(env: Environment, _: Array) -> Array:
-            return sum((piece.log_marginal(env) for piece in self.pieces), start=np.zeros(1))
-
-        return self._evaluated(u, integrated)
+        return self._evaluated(u, self._integrated)
 
     def with_draws(self, u: Array, rng: np.random.Generator) -> tuple[Array, dict[str, Array], Array]:
         """Return the log density at points ``(n, d)``, draws of the pieces given each, and their log density.
@@ -86,7 +87,7 @@ class CollapsedDensity:
 
         return self._evaluated(u, integrated)[0], drawn, log_density
 
-    def _evaluated(self, u: Array, integrated: Callable[[Environment, Array], Array]) -> tuple[Array, Array]:
+    def _evaluated(self, u: Array, integrated: Integrated) -> tuple[Array, Array]:
         """Return the log density and the log Jacobian, a part of the points at a time."""
         size = max(1, _CHUNK // self.cost)
         result, jacobian = np.empty(len(u)), np.empty(len(u))
@@ -97,19 +98,36 @@ class CollapsedDensity:
                 result[part], jacobian[part] = self._chunk(u[part], here)
         return result, jacobian
 
-    def _chunk(self, u: Array, integrated: Callable[[Environment, Array], Array]) -> tuple[Array, Array]:
+    def at(self, values: Environment) -> Array:
+        """Return the log density at values of the core on its own scale, ``(n, *dims)`` each: ``(n,)``."""
+        count = len(values[self.names[0]])
+        size = max(1, _CHUNK // self.cost)
+        parts = [slice(i, i + size) for i in range(0, count, size)]
+        with np.errstate(all="ignore"):
+            here = [{n: v[p] for n, v in values.items()} for p in parts]
+            return np.concatenate([self._added(v, 0.0, self._integrated) for v in here])
+
+    def _integrated(self, env: Environment, _: Array) -> Array:
+        """Return the log marginals of the pieces."""
+        return sum((piece.log_marginal(env) for piece in self.pieces), start=np.zeros(1))
+
+    def _chunk(self, u: Array, integrated: Integrated) -> tuple[Array, Array]:
         values, jacobian = self.scale.unpack(u, self.problem.env)
+        return self._added(values, jacobian, integrated), jacobian
+
+    def _added(self, values: Environment, jacobian: Array | float, integrated: Integrated) -> Array:
+        """Return the log density at values of the core, with a log Jacobian."""
         total = jacobian + sum(f.total({**self.problem.env, **values}) for f in self.priors)
         inside = np.isfinite(total) & np.all([_finite(v) for v in values.values()], axis=0)
         total = np.where(inside, total, -np.inf)
         if not inside.any():
-            return total, jacobian
+            return total
         # Beyond the support of the priors children must not be asked.
         whole = bool(inside.all())
         env = {**self.problem.env, **(values if whole else {n: v[inside] for n, v in values.items()})}
         more = self._rest(env) + integrated(env, np.flatnonzero(inside))
         total[inside] += np.where(np.isnan(more), -np.inf, more)
-        return total, jacobian
+        return total
 
     def below(self, env: Environment) -> Array:
         """Return what rows, pieces and terms add at values of the core: ``(batch,)``."""

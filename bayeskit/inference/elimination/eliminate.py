@@ -74,6 +74,12 @@ def eliminations(problem: Problem, names: Sequence[str]) -> list[Elimination] | 
     return sorted(found.values(), key=lambda e: (e.size, e.lies_under))
 
 
+def eliminate_below(problem: Problem, names: Sequence[str]) -> Elimination:
+    """Return the elimination of some latents given all others, that leaves the fewest numbers of them as core."""
+    found = [_in_order(problem, names, order) for order in _ORDERS]
+    return min(found, key=lambda e: e.size)
+
+
 def _in_order(problem: Problem, names: Sequence[str], order: Sequence[Stage]) -> Elimination:
     """Eliminate stage by stage: what one has absorbed is out of the next one's reach."""
     pieces: list[Piece] = []
