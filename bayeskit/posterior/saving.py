@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit._version import __version__
-from bayeskit.errors import BayeskitError, DataError, RefusedError
+from bayeskit.errors import BayeskitError, DataError
 from bayeskit.model.declaration import checked_dict, model_from_dict
+from bayeskit.model.model import Model
 from bayeskit.model.reading import Given, GivenData
 from bayeskit.posterior.packing import Packer, digest, pack_tree, unpack, unpack_tree
 from bayeskit.posterior.posterior import Posterior
+from bayeskit.statistics.saving import described, restored
 from bayeskit.statistics.storage import read, write
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def load(path: str | Path) -> Posterior:
         model = model_from_dict(header["model"])
         posterior = None
         for batch in header["batches"]:  # one after the other, so that sums are added up in the same order
-            posterior = Posterior(model, _unpack_batch(batch, arrays), before=posterior)
+            posterior = Posterior(model, _unpack_batch(batch, arrays, model, path), before=posterior)
         if posterior is None:
             raise ValueError("no data, not even an empty batch")
         return posterior
@@ -141,18 +143,19 @@ def _stated(posterior: Posterior) -> set[str]:
 
 # ---- data -----------------------------------------------------------------------------------------------------------
 def _pack_batch(at: str, batch: Mapping[str, Given], packer: Packer) -> dict[str, Any]:
-    """Return a batch of data as what it is made of, by kind; rows are the only kind there is."""
-    other = [n for n, v in vars(batch).items() if n != "kept" and v is not None] if isinstance(batch, GivenData) else []
-    if other:
-        raise RefusedError(
-            f"A posterior to be saved must be one of rows of data. Got one with {other[0]} in their place. "
-            "Save those themselves, and condition on them anew."
-        )
+    """Return a batch of data as what it is made of, by kind: rows, or statistics in their place."""
+    if isinstance(batch, GivenData) and batch.statistics is not None:
+        header, arrays = described(batch.statistics)
+        held = {name: packer.pack(f"{at}/{name}", array) for name, array in arrays.items()}
+        return {"statistics": {"header": header, "arrays": held}}
     return {"rows": {name: _pack_rows(f"{at}/{name}", given, packer) for name, given in batch.items()}}
 
 
-def _unpack_batch(written: Mapping[str, Any], arrays: Mapping[str, Array]) -> GivenData:
+def _unpack_batch(written: Mapping[str, Any], arrays: Mapping[str, Array], model: Model, path: str | Path) -> GivenData:
     ((kind, held),) = written.items()
+    if kind == "statistics":
+        own = {name: unpack(array, arrays) for name, array in held["arrays"].items()}
+        return restored(held["header"], own, model, f"'{path}'").as_given(model)
     if kind != "rows":
         raise DataError(
             f"The data of a posterior must be of a kind that bayeskit knows. Got '{kind}'. Update bayeskit."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,21 @@ _SUMS = ("first", "second", "first_error", "second_error")
 
 def save(statistics: SufficientStatistics, path: str | Path) -> None:
     """Write statistics to a file."""
+    write(path, *described(statistics))
+
+
+def load(path: str | Path, model: Model) -> SufficientStatistics:
+    """Read statistics from a file, for a model of the same likelihood."""
+    header, arrays = read(path)
+    if header.get("kind") != _KIND:
+        raise DataError(
+            f"The file '{path}' must hold sufficient statistics. Got {header.get('kind', 'another kind')!r}."
+        )
+    return restored(header, arrays, model, f"'{path}'")
+
+
+def described(statistics: SufficientStatistics) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return what statistics are in words and numbers that a file can hold, and their arrays by name."""
     known = statistics.known
     header: dict[str, Any] = {
         "kind": _KIND,
@@ -46,19 +62,14 @@ def save(statistics: SufficientStatistics, path: str | Path) -> None:
         }
         arrays[f"{name}/keys"] = table.keys
         arrays |= {f"{name}/{part}": getattr(table.sums, part) for part in _SUMS}
-    write(path, header, arrays)
+    return header, arrays
 
 
-def load(path: str | Path, model: Model) -> SufficientStatistics:
-    """Read statistics from a file, for a model of the same likelihood."""
+def restored(header: Mapping[str, Any], arrays: Mapping[str, Array], model: Model, where: str) -> SufficientStatistics:
+    """Return the statistics that were described, for a model of the same likelihood; ``where`` they were found."""
     from bayeskit.statistics.sufficient import SufficientStatistics, must_agree
 
-    header, arrays = read(path)
-    if header.get("kind") != _KIND:
-        raise DataError(
-            f"The file '{path}' must hold sufficient statistics. Got {header.get('kind', 'another kind')!r}."
-        )
-    must_agree(model, header["text"], f"The statistics in '{path}'")
+    must_agree(model, header["text"], f"The statistics in {where}")
     labels = Coords()
     for dim, said in header["labels"].items():
         _load_labels(dim, said, arrays, labels)
@@ -69,7 +80,7 @@ def load(path: str | Path, model: Model) -> SufficientStatistics:
         layout = layout_of(model, name, fixed)
         if _columns(layout) != said["columns"]:
             raise DataError(
-                f"The statistics of '{name}' in '{path}' must have the columns {_columns(layout)}. Got "
+                f"The statistics of '{name}' in {where} must have the columns {_columns(layout)}. Got "
                 f"{said['columns']}, of another version of bayeskit. Summarize the data again."
             )
         shapes = {n: tuple(shape) for n, shape in said["shapes"].items()}
@@ -99,7 +110,7 @@ def _saved_labels(dim: str, labels: Coords, arrays: dict[str, Array]) -> dict[st
     return {"type": "as it is"}
 
 
-def _load_labels(dim: str, said: dict[str, Any], arrays: dict[str, Array], labels: Coords) -> None:
+def _load_labels(dim: str, said: dict[str, Any], arrays: Mapping[str, Array], labels: Coords) -> None:
     if "size" in said:
         labels.number(dim, said["size"])
     elif "list" in said:
