@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.distributions import Exponential as Exponential
     from bayeskit.distributions import Flat as Flat
     from bayeskit.distributions import Gamma as Gamma
+    from bayeskit.distributions import GPrior as GPrior
     from bayeskit.distributions import GeneralizedInverseGaussian as GeneralizedInverseGaussian
     from bayeskit.distributions import Geometric as Geometric
     from bayeskit.distributions import HalfCauchy as HalfCauchy
@@ -87,7 +88,7 @@ _NAMES_BY_MODULE = {
     "bayeskit.decision": "Decision bayes_estimate decide",
     "bayeskit.distributions": """
         Bernoulli Beta BetaBinomial Binomial Categorical Cauchy ChiSquared Dirichlet DirichletMultinomial
-        DiscreteUniform Exponential Flat Gamma GeneralizedInverseGaussian Geometric HalfCauchy HalfNormal
+        DiscreteUniform Exponential Flat GPrior Gamma GeneralizedInverseGaussian Geometric HalfCauchy HalfNormal
         HalfStudentT Hypergeometric InverseGamma InverseGaussian InverseWishart Laplace LogNormal Logistic Monotone
         Multinomial MvNormal MvStudentT NegativeBinomial Normal Ordered Pareto Poisson Power StudentT Truncated
         Uniform VonMises Weibull Wishart

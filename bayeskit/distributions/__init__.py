@@ -15,6 +15,7 @@ from bayeskit.distributions.dirichlet import Dirichlet
 from bayeskit.distributions.dirichlet_multinomial import DirichletMultinomial
 from bayeskit.distributions.discrete_uniform import DiscreteUniform
 from bayeskit.distributions.exponential import ChiSquared, Exponential
+from bayeskit.distributions.g_prior import GPrior
 from bayeskit.distributions.gamma import Gamma
 from bayeskit.distributions.generalized_inverse_gaussian import GeneralizedInverseGaussian
 from bayeskit.distributions.geometric import Geometric
@@ -58,6 +59,7 @@ __all__ = [
     "Domain",
     "Exponential",
     "Flat",
+    "GPrior",
     "Gamma",
     "GeneralizedInverseGaussian",
     "Geometric",

@@ -292,20 +292,30 @@ class GaussianBlock:
 
     def _integrated(self, env: Environment, values: list[Array]) -> Array:
         """Return the log integrals; -inf for each whose matrix is not positive definite."""
+        squares, log_det = self.least_squares(env, values)
+        return np.asarray(-0.5 * (squares + log_det))
+
+    def least_squares(self, env: Environment, values: list[Array] | None = None) -> tuple[Array, Array]:
+        """Return least sums of squares and log determinants of the systems, ``(batch,)`` each.
+
+        The former are infinite where a matrix is not positive definite, or the least is lost in rounding.
+        """
+        values = self.precisions(env) if values is None else values
         try:
             system, vv = self.factored(env, values)
         except np.linalg.LinAlgError:
             batch = self._batch(env, values)
             if batch == 1:
-                return np.array([-np.inf])
+                return np.array([np.inf]), np.zeros(1)
             halves = np.array_split(np.arange(batch), 2)
-            return np.concatenate([self._integrated(self._here(env, at), _some(values, at)) for at in halves])
+            found = [self.least_squares(self._here(env, at), _some(values, at)) for at in halves]
+            return np.concatenate([s for s, _ in found]), np.concatenate([d for _, d in found])
         gain = system.gain(vv)
         if system.net is None and self.priors is not None and not (-gain >= _FAR * vv).all():
             system = self.priors.factored(self, env, values)
             gain = system.gain(vv)
-        gain = -trusted(-gain, vv if system.size is None else system.size)
-        return np.asarray(0.5 * (gain - system.log_det()))
+        squares = trusted(-gain, vv if system.size is None else system.size)
+        return squares, np.broadcast_to(system.log_det(), squares.shape)
 
     @cached_property
     def _constant(self) -> float:

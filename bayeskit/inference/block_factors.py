@@ -141,9 +141,8 @@ def read_factor(
     """Return a factor with its rows, where its design is known."""
     bf = BlockFactor(factor, design, Precision(factor, known, env), layout)
     p = bf.precision
-    if p.root is not None:  # whitened, every entry of a vector is a row of its own, with weight one
-        p.weight = np.repeat(p.weight, design.shape[1])
-        p.cell = np.zeros_like(p.weight, dtype=np.int64)
+    if p.root is not None:  # whitened, every entry of a vector is a row of its own
+        p.weight, p.cell = (np.repeat(a, design.shape[1]) for a in (p.weight, p.cell))
     if terms is None:
         return bf
     v = design.framed_offset(env) if design.known_offset else np.zeros((1,) * len(design.frame))

@@ -11,6 +11,7 @@ import numpy as np
 
 from bayeskit.errors import DataError
 from bayeskit.expressions import Constant, Expression, Variable
+from bayeskit.expressions.gram import with_known_grams
 from bayeskit.model.batches import Batch, kept_with, merged_column, statements
 from bayeskit.model.checks import check_indices, check_parameters, check_support
 from bayeskit.model.constants import align_constants
@@ -234,7 +235,8 @@ class Binding:
                 )
         parameters = []
         for written in statement.parameters:
-            parameters.append(self._align(statement.name, written, local).substitute(local.names))
+            aligned = self._align(statement.name, written, local).substitute(local.names)
+            parameters.append(with_known_grams(aligned, self.env))
             unknown = sorted(parameters[-1].variables - self.env.keys() - self.latents.keys())
             if unknown:
                 raise DataError(
