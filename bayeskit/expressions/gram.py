@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -86,12 +86,26 @@ class InverseGramFactor(Expression):
         return np.stack([inverse_gram_factor(one, centred=self.centred, text=text) for one in designs])
 
 
-def with_known_grams(expression: Expression, env: Mapping[str, Array]) -> Expression:
-    """Return an expression with the factors of known designs as numbers: the rows are looked at once."""
-    if isinstance(expression, InverseGramFactor) and expression.variables <= env.keys():
-        return Constant(expression.evaluate(env)[0], expression.dims)
+def with_known_grams(expression: Expression, rows_of: Callable[[Expression], Array | None]) -> Expression:
+    """Return an expression with the factors of known designs as numbers: the rows are looked at once.
+
+    ``rows_of`` gives the rows of a design, ``(n, k)``, or None where they are not known.
+    """
+    if isinstance(expression, InverseGramFactor):
+        rows = rows_of(expression.design)
+        if rows is None:
+            return expression
+        text = f"'{expression.design}'"
+        return Constant(inverse_gram_factor(rows, centred=expression.centred, text=text), expression.dims)
     children = expression.children()
-    found = tuple(with_known_grams(child, env) for child in children)
+    found = tuple(with_known_grams(child, rows_of) for child in children)
     if all(a is b for a, b in zip(children, found, strict=True)):
         return expression
     return expression.rebuild(found)
+
+
+def designs_in(expression: Expression) -> frozenset[str]:
+    """Return the names of the variables in designs whose factors an expression takes."""
+    if isinstance(expression, InverseGramFactor):
+        return expression.variables
+    return frozenset().union(*(designs_in(child) for child in expression.children()))
