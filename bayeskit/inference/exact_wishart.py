@@ -1,8 +1,8 @@
 r"""Matrix-normal-Wishart: coefficients of vectors and the matrix that scales all of them, both unknown.
 
 Means and coefficients that enter linearly, vector by vector, are the rows of one matrix B. With rows
-:math:`e_i = v_i - B' c_i` of precision :math:`w_i T` (the priors of B among them; rows in cells as often as they occur),
-:math:`K = \sum w_i c_i c_i'`, :math:`\hat B = K^{-1} \sum w_i c_i v_i'` and p rows of B,
+:math:`e_i = v_i - B' c_i` of precision :math:`w_i T` (the priors of B among them; those in cells as often as they
+occur), :math:`K = \sum w_i c_i c_i'`, :math:`\hat B = K^{-1} \sum w_i c_i v_i'` and p rows of B,
 
 .. math:: T \mid y \sim \mathrm{Wishart}\bigl(\nu + n - p,\; R + \textstyle\sum w_i \hat e_i \hat e_i'\bigr),
           \qquad B \mid T, y \sim MN\bigl(\hat B, K^{-1}, T^{-1}\bigr),

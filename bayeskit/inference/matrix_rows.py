@@ -1,7 +1,7 @@
 r"""Matrix normals as rows of vectors: what the Gaussian machinery knows.
 
 With :math:`X \sim MN(M, U, V)` and :math:`W U W' = I`, the rows of :math:`W X` are independent normal vectors of
-covariance V about those of :math:`W M`. W is scaled to determinant one, and V with it, so that the density is that of X.
+covariance V about those of :math:`W M`. W is scaled to determinant one, and V with it: the density is that of X.
 Source: Dawid (1981), Biometrika 68, 265-274, eq. 1.
 """
 

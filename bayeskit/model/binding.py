@@ -255,7 +255,7 @@ class Binding:
         )  # fmt: skip
 
     def _all_rows(self, name: str, design: Expression) -> Array | None:
-        """Return the rows of a design in all batches of data, for a prior that is scaled by them; None where unknown."""
+        """Return the rows of a design in all batches of data, for a prior scaled by them; None where unknown."""
         batches = self.batches if design.variables else self.batches[:1]
         each = [self._align(name, design, local).substitute(local.names) for local in batches]
         if not all(e.variables <= self.env.keys() for e in each):

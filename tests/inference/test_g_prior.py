@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import arviz as az
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def averaged(log_prior, function, R2):
 
     def whole(*args):
         pieces = [-40, -5, 0, 2, 4, 6, 9, 14, 70]
-        parts = [integrate.quad(at, a, b, args, epsabs=0, epsrel=1e-12)[0] for a, b in zip(pieces, pieces[1:])]
+        parts = [integrate.quad(at, a, b, args, epsabs=0, epsrel=1e-12)[0] for a, b in itertools.pairwise(pieces)]
         return sum(parts)
 
     return np.log(whole()), whole(function) / whole()
@@ -292,7 +294,7 @@ def test_bad_statements():
     X, x = m.data("X", dims=("obs", "k")), m.data("x", dims="obs")
     with pytest.raises(ModelError, match="two dims"):
         bk.GPrior(x, 3.0, 1.0)
-    with pytest.raises(ParameterError, match="one of sigma, var and tau. Got X, g"):
+    with pytest.raises(ParameterError, match=r"one of sigma, var and tau\. Got X, g\."):
         bk.GPrior(X, 3.0)
     with pytest.raises(ParameterError, match="Got X, g, sigma, var"):
         bk.GPrior(X, 3.0, 1.0, var=1.0)

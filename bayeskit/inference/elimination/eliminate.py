@@ -80,7 +80,7 @@ def _in_order(problem: Problem, names: Sequence[str], order: Sequence[Stage]) ->
 
 
 def _gaussian_pieces(problem: Problem, names: Sequence[str], held: set[int]) -> list[Piece]:
-    """Return the joint Gaussian blocks among latents that no piece holds and none leans on, with a scale of their own."""
+    """Return the joint Gaussian blocks among latents that no piece holds and none leans on, with their common scale."""
     free = [n for n in names if _is_free(problem, n, held)]
     gaussian, _ = gaussian_latents(problem, free)
     scales = [n for n in free if n not in gaussian]
