@@ -14,6 +14,7 @@ import numpy as np
 from bayeskit.conjugate.families import GammaFamily, NaturalFamily, Naturals, NormalFamily, natural_family
 from bayeskit.conjugate.pull_back import pull_back
 from bayeskit.conjugate.rules import RULES, Rule, children_of
+from bayeskit.distributions.tables import by_cell
 from bayeskit.expressions import Expression, aligner
 from bayeskit.expressions.linear import ONE, ZERO, LinearForm, NotLinear, Position, Term, linear_form
 from bayeskit.expressions.power import NotPower, power_form
@@ -60,7 +61,8 @@ class Contribution:
     @property
     def label(self) -> str:
         """How ``explain`` names the row."""
-        return f"{self.factor.distribution.family}({self.rule.parameter}) of '{self.factor.name}'"
+        note = getattr(self.factor.distribution, "note", "")  # what became of the rows before they were read
+        return f"{self.factor.distribution.family}({self.rule.parameter}) of '{self.factor.name}'{note}"
 
     def variables(self, target: str) -> frozenset[str]:
         """Return the names its value depends on (the target itself left out)."""
@@ -123,6 +125,8 @@ class Contribution:
     def base(self, env: Environment) -> Array:
         """Return the sum of the child's log density that does not depend on the parent: ``(batch,)``."""
         value, others, coefficient, _ = self._pieces(env)
+        if self.rule.child == "Multinomial" and len(self.factor.event) == 2:
+            value = by_cell(value)
         base = np.asarray(self.rule.base(value, others, coefficient))
         if self.rule.form == "linear" and self.rule.child == "LogNormal":
             base = base - np.log(self.factor.value_array(env))  # the row is that of log y

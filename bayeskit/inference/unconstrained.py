@@ -11,7 +11,7 @@ from bayeskit.model.problem import Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
-_WITHOUT_ENDS = ("simplex", "positive_definite", "real_vector", "real_matrix")
+_WITHOUT_ENDS = ("simplex", "positive_definite", "real_vector", "real_matrix", "simplex_table")
 
 
 def log_jacobian(transform: Transform, u: Array, x: Array) -> Array:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 SCALES = ("natural", "unconstrained")
 _MOST_CURVED = 200  # numbers of a Hessian by differences
-_TIED = ("simplex", "positive_definite")  # entries that cannot move one by one
+_TIED = ("simplex", "simplex_table", "positive_definite")  # entries that cannot move one by one
 _NO_TOP = (
     "The mode cannot be had: no highest point of the joint density was found inside its support. In hierarchies it "
     "often rises without end as a scale and what it scales shrink together. Use laplace() or sample()."

@@ -24,6 +24,7 @@ from bayeskit.posterior.forward import exact_forward
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.predictive import predict
 from bayeskit.posterior.tree import GROUPS, to_tree
+from bayeskit.statistics.margins import by_margins
 from bayeskit.statistics.reduction import Reduction
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Posterior:
         self._binding: Binding = Binding(model, [given]) if before is None else before._binding.extended(given)
         self._reduction: Reduction = Reduction(self._binding.problem, None if before is None else before._reduction)
         self._batches = tuple(self._binding.given)
-        self._problem: Problem = self._reduction.problem
+        self._problem: Problem = by_margins(self._reduction.problem)
 
     @cached_property
     def _plan(self) -> Plan:
