@@ -38,8 +38,7 @@ def simplex_dims(expression: Expression, random: Mapping[str, RandomVariable]) -
     factors = factors_of(expression)
     if len(factors) < 2:
         return frozenset()
-    own = {i: simplex_dims(f, random) for i, f in enumerate(factors)}
-    return _together(factors, own)
+    return _together(factors, {i: simplex_dims(f, random) for i, f in enumerate(factors)})
 
 
 def _together(factors: list[Expression], own: Mapping[int, frozenset[str]]) -> frozenset[str]:

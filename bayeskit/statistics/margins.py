@@ -4,8 +4,8 @@ With probabilities :math:`p_{ij} = r_i\, c_j` the likelihood of counts is
 
 .. math:: \prod_{ij} (r_i c_j)^{y_{ij}} = \prod_i r_i^{y_{i+}} \prod_j c_j^{y_{+j}},
 
-up to a constant: that of the margins, as if they had been counted apart. Likewise :math:`p_{ij} = r_i\, q_{ij}` with the
-shares q of columns in every row, and cells in long form, ``r[row] * c[col]``, where every pair occurs once.
+up to a constant: that of the margins, as if they had been counted apart. Likewise :math:`p_{ij} = r_i\, q_{ij}` with
+the shares q of columns in every row, and cells in long form, ``r[row] * c[col]``, where every pair occurs once.
 Source: Agresti (2013), Categorical Data Analysis, sec. 2.4 and 3.6.
 """
 

@@ -92,7 +92,7 @@ def test_joint_table_is_moved_too():
     """Metropolis on the unconstrained scale, and the mode there and on the natural one."""
     counts = np.array([[3, 1, 4], [2, 4, 1]])
     posterior = joint().condition({"y": counts})
-    tree = posterior.sample(2000, tune=1500, method="metropolis", seed=2)["posterior"]
+    tree = posterior.sample(300, tune=200, method="metropolis", seed=2)["posterior"]
     error = tree["p"].mean(("chain", "draw")).values - posterior["p"].mean().values
     assert np.all(np.abs(error) < 5 * az.mcse(tree)["p"].values)
     alpha = ALPHA + counts
