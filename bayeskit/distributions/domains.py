@@ -20,6 +20,7 @@ __all__ = [
     "open_unit",
     "positive",
     "positive_definite",
+    "positive_definite_or_zero",
     "positive_integer",
     "real",
     "simplex",
@@ -143,4 +144,10 @@ positive_integer = Domain("positive_integer", "a whole number, one or more", _in
 simplex = Domain("simplex", "probabilities that sum to 1", _not_simplex, event_ndim=1)
 positive_definite = Domain(
     "positive_definite", "a symmetric positive definite matrix", _not_positive_definite, event_ndim=2
+)
+positive_definite_or_zero = Domain(
+    "positive_definite_or_zero",
+    "a symmetric positive definite matrix, or zero",
+    lambda x: _not_positive_definite(x) & ~(x == 0).all(axis=(-2, -1)),
+    event_ndim=2,
 )

@@ -92,6 +92,7 @@ class MatrixNormalWishart:
         latent = problem.latents[matrix]
         self.prior = family.prior(*latent.prior.parameter_arrays(problem.env))
         nu, R = (np.asarray(q, dtype=float) for q in self.prior)
+        R = np.broadcast_to(R, (*R.shape[:-2], self.d, self.d))  # of an improper prior it is the number zero
         if fit is not None:
             self.fit = fit
             added = self.count - self.p
