@@ -139,7 +139,7 @@ class Precision:
         expression = factor.parameter(self.form)
         layout = factor.layouts[names.index(self.form)]
         k, latent = split_known(expression, known)
-        if latent is None or (set(layout[-2:]) <= set(k.dims) and not set(layout[-2:]) & set(latent.dims)):
+        if latent is None or self._is_scaled(k, latent, layout, env):
             matrix = aligner(k.dims, layout)(k.evaluate(env))[0]
             d = matrix.shape[-1]
             matrix = np.broadcast_to(matrix, (*np.broadcast_shapes(matrix.shape[:-2], (1,) * len(factor.shape)), d, d))
@@ -153,6 +153,14 @@ class Precision:
         else:
             self.kind = "matrix"
             self._place_cells(expression, known, env, layout, 2)
+
+    def _is_scaled(self, k: Expression, latent: Expression, layout: tuple[str, ...], env: Environment) -> bool:
+        """Whether a matrix is a known one, of the kind it must be, times an unknown number."""
+        event = set(layout[-2:])
+        if not event <= set(k.dims) or event & set(latent.dims):
+            return False
+        parameter = next(p for p in self.factor.distribution.parameters if p.name == self.form)
+        return not np.any(parameter.invalid(aligner(k.dims, layout)(np.asarray(k.evaluate(env), dtype=float))))
 
     def _place_cells(
         self, latent: Expression, known: set[str], env: Environment, layout: tuple[str, ...], event: int

@@ -88,15 +88,22 @@ def test_joint_table():
     np.testing.assert_allclose(again["p"].canonical["alpha"], ALPHA + 2 * Y)
 
 
+COUNTS = np.array([[3, 1, 4], [2, 4, 1]])
+
+
+@pytest.mark.slow
 def test_joint_table_is_moved_too():
-    """Metropolis on the unconstrained scale, and the mode there and on the natural one."""
-    counts = np.array([[3, 1, 4], [2, 4, 1]])
-    posterior = joint().condition({"y": counts})
-    tree = posterior.sample(300, tune=200, method="metropolis", seed=2)["posterior"]
+    """Metropolis on the unconstrained scale."""
+    posterior = joint().condition({"y": COUNTS})
+    tree = posterior.sample(2000, tune=1500, method="metropolis", seed=2)["posterior"]
     error = tree["p"].mean(("chain", "draw")).values - posterior["p"].mean().values
     assert np.all(np.abs(error) < 5 * az.mcse(tree)["p"].values)
-    alpha = ALPHA + counts
+
+
+def test_mode_of_a_table():
+    posterior, alpha = joint().condition({"y": COUNTS}), ALPHA + COUNTS
     np.testing.assert_allclose(posterior.mode().values["p"], (alpha - 1) / (alpha - 1).sum(), atol=1e-5)
+    np.testing.assert_allclose(posterior.mode("unconstrained").values["p"], alpha / alpha.sum(), atol=1e-5)
 
 
 def test_tables_by_group():
