@@ -8,7 +8,14 @@ import numpy as np
 
 from bayeskit.distributions.domains import Parameter, positive, real
 from bayeskit.distributions.mv_normal import MvNormal
-from bayeskit.distributions.parameters import is_dataarray, is_expression, read_value, show_value, validate_value
+from bayeskit.distributions.parameters import (
+    EVENT_DIMS,
+    is_dataarray,
+    is_expression,
+    read_value,
+    show_value,
+    validate_value,
+)
 from bayeskit.errors import ParameterError
 from bayeskit.expressions import as_expression
 from bayeskit.expressions.gram import InverseGramFactor, inverse_gram_factor
@@ -100,7 +107,10 @@ class GPrior(MvNormal):
         validate_value(g, _G, "GPrior")
         validate_value(scale, Parameter(name, positive), "GPrior")
         factor = _factor(design, centred, any(is_expression(v) for v in (design, g, scale)))
-        super().__init__(0, cholesky=factor * (g**0.5 * _SCALES[name](scale)))
+        times = g**0.5 * _SCALES[name](scale)
+        if is_dataarray(times) and not is_dataarray(factor):
+            factor = type(times)(factor, dims=EVENT_DIMS)
+        super().__init__(0, cholesky=times * factor)  # in this order: the dims of the event come last
         given = {"X": design, "g": g, name: scale} | ({} if centred else {"centred": False})
         object.__setattr__(self, "given", given)
 

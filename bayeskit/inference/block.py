@@ -249,7 +249,12 @@ class GaussianBlock:
         a matrix loses its digits.
         """
         values = self.precisions(env)
-        total = self._log_integral(env, values) + self._constant
+        return self._log_integral(env, values) + self.log_normalisers(env, values)
+
+    def log_normalisers(self, env: Environment, values: list[Array] | None = None) -> Array:
+        """Return what of the log marginal is no part of the least squares and their determinant: ``(batch,)``."""
+        values = self.precisions(env) if values is None else values
+        total: Array = np.asarray([self._constant])
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, bf.entries, -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)

@@ -139,6 +139,19 @@ def test_update_is_conditioning_on_all_rows():
     np.testing.assert_allclose(later["b"].sd(), whole["b"].sd(), rtol=1e-8)
 
 
+def test_draws_from_the_prior():
+    m = bk.Model()
+    X, sigma = m.data("X", dims=("obs", "k")), m.latent("sigma", bk.Uniform(1, 1.5))
+    b = m.latent("b", bk.GPrior(X, 9.0, sigma), dims="k")
+    m.observed("y", bk.Normal(X @ b, sigma), dims="obs")
+    values = data(13)
+    prior = m.simulate({"X": values["X"]}, draws=20_000, seed=1)["prior"]
+    white = prior["b"].values[0] / prior["sigma"].values[0][:, None] / 3
+    Z = values["X"] - values["X"].mean(axis=0)
+    squares = ((white @ Z.T) ** 2).sum(axis=1)  # chi squared, one for each coefficient
+    assert abs(squares.mean() - P) < 5 * squares.std() / np.sqrt(len(squares))
+
+
 def test_predictions_at_few_rows():
     values = data(5)
     posterior = regression(values, 7.0)
@@ -202,6 +215,22 @@ def test_hyper_g(a):
     assert bk.bayes_factor(posterior, regression(values)).log == pytest.approx(expected, abs=1e-8)
 
 
+ATTITUDE = """
+43 51 39  63 64 54  71 70 69  61 63 47  81 78 66  43 55 44  58 67 56  71 75 55  72 82 67  67 61 47  64 53 58  67 60 39
+69 62 42  68 83 45  77 77 72  81 90 72  74 85 69  65 60 75  65 70 57  50 58 54  50 40 34  64 61 62  53 66 50  40 37 58
+63 54 48  66 77 63  78 75 74  48 57 45  85 85 71  82 82 59
+"""  # rating, complaints and learning of 30 departments: Chatterjee and Price (1977), Regression Analysis by Example
+
+
+@pytest.mark.parametrize(("columns", "published"), [([1], 417938.6), ([1, 2], 207272)])
+def test_published_bayes_factors(columns, published):
+    """Attitude data in the manual of the R package BayesFactor (Morey and Rouder): g ~ IG(1/2, n r^2/2), r^2 = 1/8."""
+    rows = np.array(ATTITUDE.split(), dtype=float).reshape(30, 3)
+    values = {"X": rows[:, columns], "y": rows[:, 0]}
+    posterior = regression(values, lambda m: m.latent("g", bk.InverseGamma(0.5, 30 / 16)))
+    assert float(bk.bayes_factor(posterior, regression(values))) == pytest.approx(published, rel=5e-7)
+
+
 def test_collapsed_density_is_the_joint_one():
     """The log density of exact draws is joint density over evidence: pieces and core fit together."""
     values = data(9)
@@ -260,7 +289,7 @@ def test_known_matrix_times_an_unknown_number():
         assert posterior.log_evidence() == pytest.approx(expected, rel=1e-6 if name == "tau" else 1e-8)
         assert posterior["f"].event_ndim == 1
         if name == "cov":
-            swept = posterior.sample(600, tune=200, method="gibbs", seed=2)["posterior"]
+            swept = posterior.sample(300, tune=100, method="gibbs", seed=2)["posterior"]
             error = swept["f"].mean(("chain", "draw")).values - posterior["f"].mean().values
             assert np.all(np.abs(error) < 5 * az.mcse(swept)["f"].values)
 

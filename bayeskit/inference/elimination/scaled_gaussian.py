@@ -76,10 +76,10 @@ class ScaledGaussianPiece(GaussianPiece):
 
     def _marginal(self, env: dict[str, Array], batch: int) -> Array:
         at_unit = self._at_unit(env)
-        squares, _ = self.block.least_squares(at_unit)
+        squares, log_det = self.block.least_squares(at_unit)
         rate = self.scale.rate[0] + 0.5 * squares
         with np.errstate(all="ignore"):
-            total = self.block.log_marginal(at_unit) + 0.5 * squares
+            total = self.block.log_normalisers(at_unit) - 0.5 * log_det
             total = total + self.scale.log_gain(np.full(rate.shape, self.shape), rate)
         return np.where(np.isfinite(squares) & (rate > 0), total, -np.inf)
 
