@@ -8,7 +8,6 @@ systems of all chains are one matrix product, however many rows there are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
 from bayeskit.inference.block_classes import BlockClasses, block_classes, trusted
 from bayeskit.inference.block_factors import BlockFactor as BlockFactor
-from bayeskit.inference.block_factors import read_factor
+from bayeskit.inference.block_factors import Summary, read_factor
 from bayeskit.inference.layout import choose_layout
 from bayeskit.inference.loose import loose_system
 from bayeskit.inference.wide_priors import WidePriors, find_wide_priors
@@ -33,30 +32,6 @@ _MANY, _MANY_DRAWS = 1_000, 10_000  # wide unknowns of a batch: from so many on,
 _NUMBERS = 20_000_000  # held at once
 _OFF_CENTRE = 1e-2  # residuals so much smaller than those about a first fit are summed about a better one
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """What a block keeps of its rows.
-
-    Attributes
-    ----------
-    pilot : array (columns,)
-        The unknowns that rows are centred about.
-    table, loose : list of BlockFactor
-        Factors that are summed once, and those whose rows move with other latents (or are too many cells to tabulate).
-    moving : list of BlockFactor
-        Those in ``table`` whose precision is latent, and ``sums`` their noise cells one after the other.
-    fixed : array (size,)
-        The sums of the others.
-    """
-
-    pilot: Array
-    table: list[BlockFactor]
-    loose: list[BlockFactor]
-    moving: list[BlockFactor]
-    fixed: Array
-    sums: Array
 
 
 class GaussianBlock:

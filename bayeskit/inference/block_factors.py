@@ -135,6 +135,30 @@ class BlockFactor:
         return np.zeros((1,) * len(self.factor.shape), dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a block keeps of its rows.
+
+    Attributes
+    ----------
+    pilot : array (columns,)
+        The unknowns that rows are centred about.
+    table, loose : list of BlockFactor
+        Factors that are summed once, and those whose rows move with other latents (or are too many cells to tabulate).
+    moving : list of BlockFactor
+        Those in ``table`` whose precision is latent, and ``sums`` their noise cells one after the other.
+    fixed : array (size,)
+        The sums of the others.
+    """
+
+    pilot: Array
+    table: list[BlockFactor]
+    loose: list[BlockFactor]
+    moving: list[BlockFactor]
+    fixed: Array
+    sums: Array
+
+
 def read_factor(
     factor: Factor, design: Design, terms: list[KnownTerm] | None, layout: Layout, known: set[str], env: Environment
 ) -> BlockFactor:
