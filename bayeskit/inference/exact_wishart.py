@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit.conjugate.families import WishartFamily, natural_family
-from bayeskit.distributions.matrices import solve_lower, solve_upper
+from bayeskit.distributions.matrices import cholesky, log_determinant, solve_lower, solve_upper
 from bayeskit.errors import ImproperError
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.vector_design import Columns, VectorDesign, columns_of, read_design
-from bayeskit.model.problem import Problem
+from bayeskit.model.problem import Factor, Problem
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -177,8 +177,26 @@ class MatrixNormalWishart:
         half = 0.5 * self.d
         return gain + half * float(self.log_weights - (self.count - self.p) * np.log(2 * np.pi) - log_det)
 
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Every factor it holds."""
+        return tuple(self.problem.factors_of(self.names))
+
+    def log_joint(self, values: Mapping[str, Array]) -> Array:
+        """Return the joint density of its latents and the data; of an improper prior that of the bare kernel."""
+        return self.log_density(values) + self.log_evidence()
+
     def log_density(self, values: Mapping[str, Array]) -> Array:
-        """Return the joint density over the evidence."""
-        env = {**self.problem.env, **values}
-        factors = self.problem.factors_of(self.names)
-        return np.asarray(sum(f.total(env) for f in factors) - self.log_evidence())
+        """Return the density in closed form: the rows are not looked at again."""
+        matrix = np.asarray(values[self.matrix_name], dtype=float)
+        step = self.fit.root @ (self.columns.joined(values) - self.fit.centre)
+        root = cholesky(matrix)
+        half = log_determinant(root)
+        if self.family.name == "Wishart":
+            white = step @ root
+        else:
+            half = -half
+            white = solve_lower(root, np.swapaxes(step, -1, -2))
+        total = self.family.log_density(matrix, self.naturals) + self.p * half
+        total = total + self.d * np.log(np.diagonal(self.fit.root)).sum() - 0.5 * (white * white).sum(axis=(-2, -1))
+        return np.asarray(total - 0.5 * self.p * self.d * np.log(2 * np.pi))

@@ -33,15 +33,21 @@ def by_rows(problem: Problem) -> Problem:
     return replace(problem, latents=latents, factors=tuple(instead.get(id(f), f) for f in problem.factors))
 
 
+def origin(factor: Factor) -> Factor:
+    """Return the factor of the model that one stands for."""
+    distribution = factor.distribution
+    return distribution.source if isinstance(distribution, _Rows) else factor
+
+
 class _Rows(MvNormal):
     """The vectors that a matrix normal is made of, printed as it was written."""
 
-    def __init__(self, written: Distribution, form: str) -> None:
+    def __init__(self, written: Distribution, form: str, source: Factor) -> None:
         super().__init__(0, **{form: np.eye(1)})  # factors bear the parameters: what stands here is their names
         object.__setattr__(self, "given", written.given)
-        object.__setattr__(self, "text", repr(written))
+        object.__setattr__(self, "source", source)
 
-    text: str
+    source: Factor
 
     @property
     def family(self) -> str:
@@ -49,7 +55,7 @@ class _Rows(MvNormal):
         return "MvNormal"
 
     def __repr__(self) -> str:
-        return self.text
+        return repr(self.source.distribution)
 
 
 def _rows(factor: Factor, env: Mapping[str, Array]) -> Factor | None:
@@ -83,7 +89,7 @@ def _rows(factor: Factor, env: Mapping[str, Array]) -> Factor | None:
     if weight is not None:
         weight = np.repeat(weight.reshape(*factor.shape, 1), size, axis=-1)
     layouts = ((*plates, col), (*plates, col, f"{col}_"))
-    distribution = _Rows(factor.distribution, form)
+    distribution = _Rows(factor.distribution, form, factor)
     return Factor(factor.name, distribution, value, (mean, columns), layouts, plates, (col,), sizes, weight)
 
 

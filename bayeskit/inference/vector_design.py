@@ -45,6 +45,11 @@ class Columns:
         rest = tuple(n for i, n in enumerate(shape) if i != axis)
         return np.moveaxis(rows.reshape(len(rows), *rest, self.entries), -1, 1 + axis)
 
+    def joined(self, values: Mapping[str, Array]) -> Array:
+        """Return matrices ``(batch, total, entries)`` from the latents by name."""
+        parts = [np.moveaxis(values[n], 1 + self.axes[n], -1) for n in self.first]
+        return np.concatenate([p.reshape(len(p), -1, self.entries) for p in parts], axis=1)
+
     def split(self, B: Array) -> dict[str, Array]:
         """Return the latents by name from matrices ``(batch, total, entries)``."""
         return {n: self.laid(n, B[:, self.rows(n)]) for n in self.first}

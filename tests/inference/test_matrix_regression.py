@@ -210,3 +210,32 @@ def test_what_is_not_of_this_form_is_said():
     m.observed("Y", bk.MvNormal(w * B, sigma), dims=("obs", "d"))
     text = " ".join(m.condition({"w": np.abs(Y), "Y": Y}).explain().split())
     assert "the mean of 'Y' is not a known multiple of 'b', vector by vector" in text
+
+
+@pytest.mark.parametrize("kind", ["exact", "collapsed", "gibbs"])
+def test_densities_of_draws_are_joint(kind):
+    """``lp`` is the log density of data and draws, each factor once, whatever was made of a matrix normal."""
+    X, Y = data(11)
+    m = bk.Model()
+    X_ = m.data("X", dims=("obs", "k"))
+    if kind == "collapsed":
+        s = m.latent("s", bk.HalfNormal(1))
+        B = m.latent("B", bk.MatrixNormal(M, V, PSI), dims=("k", "d"))
+        m.observed("Y", bk.Normal(X_ @ B, s), dims=("obs", "d"))
+    else:
+        s = m.latent("s", bk.InverseWishart(NU, PSI), dims="d")
+        B = m.latent("B", bk.MatrixNormal(M, V, s), dims=("k", "d"))
+        m.observed("Y", bk.MvNormal(X_ @ B, s), dims=("obs", "d"))
+    posterior = m.condition({"X": X, "Y": Y})
+    tree = posterior.sample(5, tune=5, chains=2, seed=1, method=kind)
+    for chain, draw in ((0, 0), (1, 4)):
+        own = {n: tree["posterior"][n].values[chain, draw] for n in ("s", "B")}
+        if kind == "collapsed":
+            expected = stats.norm(X @ own["B"], own["s"]).logpdf(Y).sum() + stats.halfnorm.logpdf(own["s"])
+            expected += stats.matrix_normal(M, V, PSI).logpdf(own["B"])
+        else:
+            rows = zip(Y, X @ own["B"], strict=True)
+            expected = sum(stats.multivariate_normal(mean, own["s"]).logpdf(y) for y, mean in rows)
+            expected += stats.matrix_normal(M, V, own["s"]).logpdf(own["B"])
+            expected += stats.invwishart(NU, PSI).logpdf(own["s"])
+        assert tree["sample_stats"]["lp"].values[chain, draw] == pytest.approx(expected, rel=1e-9)
