@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.distributions import Gamma as Gamma
     from bayeskit.distributions import GeneralizedInverseGaussian as GeneralizedInverseGaussian
     from bayeskit.distributions import Geometric as Geometric
+    from bayeskit.distributions import GPrior as GPrior
     from bayeskit.distributions import HalfCauchy as HalfCauchy
     from bayeskit.distributions import HalfNormal as HalfNormal
     from bayeskit.distributions import HalfStudentT as HalfStudentT
@@ -52,6 +53,8 @@ if TYPE_CHECKING:  # the same names as in the table below, for type checkers and
     from bayeskit.distributions import Laplace as Laplace
     from bayeskit.distributions import Logistic as Logistic
     from bayeskit.distributions import LogNormal as LogNormal
+    from bayeskit.distributions import MatrixNormal as MatrixNormal
+    from bayeskit.distributions import MatrixStudentT as MatrixStudentT
     from bayeskit.distributions import Monotone as Monotone
     from bayeskit.distributions import Multinomial as Multinomial
     from bayeskit.distributions import MvNormal as MvNormal
@@ -91,10 +94,10 @@ _NAMES_BY_MODULE = {
     "bayeskit.decision": "Decision bayes_estimate decide",
     "bayeskit.distributions": """
         Bernoulli Beta BetaBinomial Binomial Categorical Cauchy ChiSquared Dirichlet DirichletMultinomial
-        DiscreteUniform Exponential Flat Gamma GeneralizedInverseGaussian Geometric HalfCauchy HalfNormal
-        HalfStudentT Hypergeometric InverseGamma InverseGaussian InverseWishart Laplace LogNormal Logistic Monotone
-        Multinomial MvNormal MvStudentT NegativeBinomial Normal Ordered Pareto Poisson Power StudentT Truncated
-        Uniform VonMises Weibull Wishart
+        DiscreteUniform Exponential Flat GPrior Gamma GeneralizedInverseGaussian Geometric HalfCauchy HalfNormal
+        HalfStudentT Hypergeometric InverseGamma InverseGaussian InverseWishart Laplace LogNormal Logistic MatrixNormal
+        MatrixStudentT Monotone Multinomial MvNormal MvStudentT NegativeBinomial Normal Ordered Pareto Poisson Power
+        StudentT Truncated Uniform VonMises Weibull Wishart
     """,
     "bayeskit.expressions": "concat correlation det inverse stack",
     "bayeskit.inference.options": "Conjugate Enumerate GaussianBlock Metropolis Slice",

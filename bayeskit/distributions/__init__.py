@@ -15,6 +15,7 @@ from bayeskit.distributions.dirichlet import Dirichlet
 from bayeskit.distributions.dirichlet_multinomial import DirichletMultinomial
 from bayeskit.distributions.discrete_uniform import DiscreteUniform
 from bayeskit.distributions.exponential import ChiSquared, Exponential
+from bayeskit.distributions.g_prior import GPrior
 from bayeskit.distributions.gamma import Gamma
 from bayeskit.distributions.generalized_inverse_gaussian import GeneralizedInverseGaussian
 from bayeskit.distributions.geometric import Geometric
@@ -25,6 +26,7 @@ from bayeskit.distributions.inverse_gaussian import InverseGaussian
 from bayeskit.distributions.inverse_wishart import InverseWishart
 from bayeskit.distributions.laplace import Laplace, Logistic
 from bayeskit.distributions.log_normal import LogNormal
+from bayeskit.distributions.matrix_normal import MatrixNormal, MatrixStudentT
 from bayeskit.distributions.multinomial import Multinomial
 from bayeskit.distributions.mv_normal import MvNormal
 from bayeskit.distributions.mv_student_t import MvStudentT
@@ -58,6 +60,7 @@ __all__ = [
     "Domain",
     "Exponential",
     "Flat",
+    "GPrior",
     "Gamma",
     "GeneralizedInverseGaussian",
     "Geometric",
@@ -71,6 +74,8 @@ __all__ = [
     "Laplace",
     "LogNormal",
     "Logistic",
+    "MatrixNormal",
+    "MatrixStudentT",
     "Monotone",
     "Multinomial",
     "MvNormal",

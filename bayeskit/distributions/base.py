@@ -44,6 +44,8 @@ class Distribution:
         Whether values are whole numbers.
     symmetric : bool
         Whether the density is symmetric and unimodal, so that the narrowest interval is the central one.
+    square : bool
+        For matrices: whether both axes are the same dim, as those of a covariance.
     support : str
         Completes the sentence "must lie in ..."
     given, canonical : dict
@@ -61,6 +63,7 @@ class Distribution:
     event_ndim: ClassVar[int] = 0
     discrete: ClassVar[bool] = False
     symmetric: ClassVar[bool] = False
+    square: ClassVar[bool] = True
     support: ClassVar[str] = "the real numbers"
     joint_condition: ClassVar[str] = ""
     given: dict[str, Any]

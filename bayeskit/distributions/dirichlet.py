@@ -12,6 +12,7 @@ from bayeskit.distributions.beta import beta_quantile
 from bayeskit.distributions.domains import Domain, Parameter
 from bayeskit.distributions.gammadraws import log_standard_gamma
 from bayeskit.distributions.integers import masked
+from bayeskit.distributions.parameters import is_bare_matrix
 from bayeskit.distributions.saddlepoint import LARGE_COUNT, log_poisson
 
 __all__ = ["Dirichlet", "concentration", "dirichlet_draws"]
@@ -44,6 +45,7 @@ class Dirichlet(Distribution):
     ----------
     alpha : row of numbers, DataArray or expression
         Concentrations, along the last dim, zero or positive, not all zero; a zero is an entry that is zero for sure.
+        A bare matrix is a table: one event over two dims, whose cells together sum to 1.
 
     Raises
     ------
@@ -67,6 +69,14 @@ class Dirichlet(Distribution):
     event_ndim = 1
     support = "the simplex"
     support_kind = "simplex"
+
+    def __new__(cls, alpha: Any = None) -> Dirichlet:
+        """Make the Dirichlet over a table where a bare matrix is given."""
+        if cls is Dirichlet and is_bare_matrix(alpha):
+            from bayeskit.distributions.tables import DirichletTable
+
+            return object.__new__(DirichletTable)
+        return object.__new__(cls)
 
     def __init__(self, alpha: Any = None) -> None:
         self._assign(alpha=alpha)

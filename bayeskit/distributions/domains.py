@@ -20,6 +20,7 @@ __all__ = [
     "open_unit",
     "positive",
     "positive_definite",
+    "positive_definite_or_zero",
     "positive_integer",
     "real",
     "simplex",
@@ -75,6 +76,8 @@ class Parameter:
         The sentence added to an error about this parameter.
     zero_is_improper : bool
         Whether zero, though allowed, makes the prior improper (`Gamma(0, 0)`).
+    axis : int, optional
+        For a matrix along one axis of an event that is no square itself: which (`rowcov` of a MatrixNormal: 0).
 
     Examples
     --------
@@ -89,6 +92,7 @@ class Parameter:
     default: float | None = None
     advice: str = ""
     zero_is_improper: bool = False
+    axis: int | None = None
 
     def invalid(self, value: Array) -> Array:
         """Say where a parameter is outside its domain.
@@ -140,4 +144,10 @@ positive_integer = Domain("positive_integer", "a whole number, one or more", _in
 simplex = Domain("simplex", "probabilities that sum to 1", _not_simplex, event_ndim=1)
 positive_definite = Domain(
     "positive_definite", "a symmetric positive definite matrix", _not_positive_definite, event_ndim=2
+)
+positive_definite_or_zero = Domain(
+    "positive_definite_or_zero",
+    "a symmetric positive definite matrix, or zero",
+    lambda x: _not_positive_definite(x) & ~(x == 0).all(axis=(-2, -1)),
+    event_ndim=2,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayeskit.distributions.base import Array, Distribution
-from bayeskit.distributions.domains import Parameter, positive_definite
+from bayeskit.distributions.domains import Parameter, positive_definite, positive_definite_or_zero
 from bayeskit.distributions.matrices import (
     cholesky,
     log_determinant,
@@ -17,7 +17,7 @@ from bayeskit.distributions.matrices import (
     symmetric_product,
     wishart_factor,
 )
-from bayeskit.distributions.wishart import degrees
+from bayeskit.distributions.wishart import degrees, misfit, power_of_determinant
 
 __all__ = ["InverseWishart"]
 
@@ -31,7 +31,8 @@ class InverseWishart(Distribution):
     Parameters
     ----------
     nu : number, DataArray or expression
-        Degrees of freedom, above ``d - 1``.
+        Degrees of freedom, above ``d - 1``. ``InverseWishart(0, 0)`` is Jeffreys' improper prior,
+        ``|X|**(-(d + 1)/2)``.
     scale : matrix, DataArray or expression
         Scale matrix, over the last two dims.
 
@@ -48,19 +49,22 @@ class InverseWishart(Distribution):
            [0.5, 2. ]])
     """
 
-    parameters = (degrees, Parameter("scale", positive_definite, event_ndim=2))
+    parameters = (degrees, Parameter("scale", positive_definite_or_zero, event_ndim=2))
     event_ndim = 2
     support = "the symmetric positive definite matrices"
     support_kind = "positive_definite"
-    joint_condition = "nu > d - 1, where the matrix is (d, d)"
+    joint_condition = "nu > d - 1, where the matrix is (d, d), or both zero"
 
     def __init__(self, nu: Any = None, scale: Any = None) -> None:
         self._assign(nu=nu, scale=scale)
 
     def _joint_invalid(self, nu: Array, scale: Array) -> Array:
-        return ~np.greater(nu, np.shape(scale)[-1] - 1)
+        return misfit(nu, scale)
 
     def _log_prob(self, x: Array, nu: Array, scale: Array) -> Array:
+        improper = power_of_determinant(x, nu, scale)
+        if improper is not None:
+            return improper
         size = np.shape(scale)[-1]
         nu = np.asarray(nu, dtype=float)
         value, given = cholesky(x), cholesky(scale)

@@ -88,11 +88,14 @@ def _event_of(distribution: Distribution) -> tuple[str, ...]:
     names = EVENT_DIMS[: distribution.event_ndim]
     if distribution.event_ndim == 0:
         return names
+    along = list(names)
     for parameter in distribution.parameters:
         found = event_dims(distribution.canonical[parameter.name], parameter.event_ndim)[: distribution.event_ndim]
-        if len(found) == distribution.event_ndim and found != names:
+        if parameter.axis is not None and found and found != EVENT_DIMS[: len(found)]:
+            along[parameter.axis] = found[0]
+        elif parameter.axis is None and len(found) == distribution.event_ndim and found != names:
             return found
-    return names
+    return tuple(along)
 
 
 def aligned(distribution: Distribution, x: Any = None) -> Aligned:

@@ -12,6 +12,7 @@ from bayeskit.distributions.binomial import binomial_cdf, trials
 from bayeskit.distributions.categorical import log_softmax, softmax
 from bayeskit.distributions.domains import Parameter, real, simplex
 from bayeskit.distributions.integers import integer_quantile, masked, multinomial_draws
+from bayeskit.distributions.parameters import is_bare_matrix
 from bayeskit.distributions.saddlepoint import LARGE_COUNT, log_poisson
 from bayeskit.distributions.variants import Variants
 
@@ -35,7 +36,9 @@ class Multinomial(Variants):
     n : number, DataArray or expression
         Number of trials, zero or more.
     p : row of numbers, DataArray or expression
-        Probabilities, along the last dim, that sum to 1; a zero is a category that never comes.
+        Probabilities, along the last dim, that sum to 1; a zero is a category that never comes. A bare matrix is a
+        table: one event over two dims. In a model an expression says for itself over which dims it sums to 1: a
+        ``Dirichlet`` over a table does over both, and so does ``r * c`` of one of rows and one of columns.
     logit : row of numbers, DataArray or expression, optional
         Log probabilities up to a constant (softmax), instead of `p`.
 
@@ -67,6 +70,22 @@ class Multinomial(Variants):
     event_ndim = 1
     discrete = True
     support = "the vectors of counts that sum to n"
+
+    def __new__(cls, n: Any = None, p: Any = None, *, logit: Any = None) -> Multinomial:
+        """Make the Multinomial over a table where a bare matrix is given."""
+        if cls is Multinomial and (is_bare_matrix(p) or is_bare_matrix(logit)):
+            return object.__new__(cls._of_tables())
+        return object.__new__(cls)
+
+    @classmethod
+    def _of_tables(cls) -> type[Multinomial]:
+        from bayeskit.distributions.tables import MultinomialTable
+
+        return MultinomialTable
+
+    def over_table(self) -> Multinomial:
+        """Return the same over a table: one event of two dims, which is what its probabilities sum to 1 over."""
+        return self if self.event_ndim == 2 else self._of_tables()(**self.given)
 
     def __init__(self, n: Any = None, p: Any = None, *, logit: Any = None) -> None:
         self._assign(n=n, p=p, logit=logit)

@@ -16,7 +16,16 @@ import numpy as np
 from bayeskit.distributions.domains import Array, Parameter
 from bayeskit.errors import ParameterError
 
-__all__ = ["event_dims", "is_dataarray", "is_expression", "read_value", "same_value", "show_value", "validate_value"]
+__all__ = [
+    "event_dims",
+    "is_bare_matrix",
+    "is_dataarray",
+    "is_expression",
+    "read_value",
+    "same_value",
+    "show_value",
+    "validate_value",
+]
 
 EVENT_DIMS = ("event", "event_")
 
@@ -31,6 +40,11 @@ def is_dataarray(value: Any) -> bool:
     """Whether a value is an xarray.DataArray."""
     xarray = sys.modules.get("xarray")
     return xarray is not None and isinstance(value, xarray.DataArray)
+
+
+def is_bare_matrix(value: Any) -> bool:
+    """Whether a value is a matrix of numbers whose axes bear no names."""
+    return not is_expression(value) and not is_dataarray(value) and np.ndim(value) == 2
 
 
 def read_value(value: Any, parameter: Parameter, family: str) -> Any:

@@ -152,6 +152,44 @@ class CholeskyLogDiagonal:
 
 
 @dataclass(frozen=True)
+class StickBreakingOfTables:
+    """Tables of shares, on the last two axes, to numbers: `StickBreaking` of their cells, one after the other.
+
+    Examples
+    --------
+    >>> StickBreakingOfTables(2, 2).inverse(np.zeros(3))
+    array([[0.25, 0.25],
+           [0.25, 0.25]])
+    """
+
+    rows: int
+    columns: int
+
+    @property
+    def event_ndim(self) -> int:
+        """Axes of one value on the support."""
+        return 2
+
+    def forward(self, x: Array) -> Array:
+        """Support to unconstrained scale."""
+        x = np.asarray(x, dtype=float)
+        return StickBreaking().forward(x.reshape(*x.shape[:-2], -1))
+
+    def inverse(self, u: Array) -> Array:
+        """Unconstrained scale to support."""
+        cells = StickBreaking().inverse(u)
+        return cells.reshape(*cells.shape[:-1], self.rows, self.columns)
+
+    def log_jacobian(self, u: Array) -> Array:
+        """Log of |dx/du|."""
+        return StickBreaking().log_jacobian(u)
+
+    def unconstrained_event_shape(self, event_shape: Sequence[int]) -> tuple[int, ...]:
+        """Event shape on the unconstrained scale."""
+        return (self.rows * self.columns - 1,)
+
+
+@dataclass(frozen=True)
 class Increasing:
     """Increasing vectors, on the last axis: the first entry and the logs of the steps, on the scale of `inner`.
 
@@ -200,7 +238,7 @@ def transform_of(distribution: Any, *params: Array) -> Transform:
     """Choose the transform for a value of `distribution` with these parameters.
 
     Univariate families are read from `_bounds`; vector and matrix families from their `support_kind` ("real_vector",
-    "simplex", "positive_definite", "ordered").
+    "real_matrix", "simplex", "positive_definite", "ordered").
 
     Parameters
     ----------
@@ -231,8 +269,10 @@ def transform_of(distribution: Any, *params: Array) -> Transform:
         return Increasing(elementwise_transform(*distribution._bounds(*params)))
     if kind == "simplex":
         return StickBreaking()
+    if kind == "simplex_table":
+        return StickBreakingOfTables(*np.shape(params[-1])[-2:])
     if kind == "positive_definite":
         return CholeskyLogDiagonal()
-    if kind == "real_vector":
-        return Identity(event_ndim=1)
+    if kind in ("real_vector", "real_matrix"):
+        return Identity(event_ndim=distribution.event_ndim)
     return elementwise_transform(*distribution._bounds(*params))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayeskit.distributions.base import Array
-from bayeskit.distributions.domains import Parameter, positive, positive_definite
+from bayeskit.distributions.domains import Parameter, nonnegative, positive_definite, positive_definite_or_zero
 from bayeskit.distributions.matrices import (
     cholesky,
     inverse_from_factor,
@@ -21,9 +21,23 @@ from bayeskit.distributions.matrices import (
 )
 from bayeskit.distributions.variants import Variants
 
-__all__ = ["Wishart", "degrees"]
+__all__ = ["Wishart", "degrees", "misfit", "power_of_determinant"]
 
-degrees = Parameter("nu", positive)
+degrees = Parameter("nu", nonnegative, zero_is_improper=True)
+
+
+def misfit(nu: Array, matrix: Array) -> Array:
+    """Where degrees of freedom do not fit a matrix: both may be zero, which is Jeffreys' improper prior."""
+    zero = (np.asarray(matrix) == 0).all(axis=(-2, -1))
+    return np.where(zero, ~np.equal(nu, 0), ~np.greater(nu, np.shape(matrix)[-1] - 1))
+
+
+def power_of_determinant(x: Array, nu: Array, matrix: Array) -> Array | None:
+    """Log of Jeffreys' prior, ``|X|**(-(d + 1)/2)`` for covariances and precisions alike; None where it is none."""
+    if np.any(np.asarray(matrix)) or np.any(nu):
+        return None
+    value = log_determinant(cholesky(x))
+    return np.where(np.isnan(value), -np.inf, -(np.shape(x)[-1] + 1.0) * value)
 
 
 class Wishart(Variants):
@@ -35,7 +49,7 @@ class Wishart(Variants):
     Parameters
     ----------
     nu : number, DataArray or expression
-        Degrees of freedom, above ``d - 1``.
+        Degrees of freedom, above ``d - 1``. ``Wishart(0, rate=0)`` is Jeffreys' improper prior, ``|X|**(-(d + 1)/2)``.
     scale : matrix, DataArray or expression
         Scale matrix V, over the last two dims.
     rate : matrix, DataArray or expression, optional
@@ -57,24 +71,27 @@ class Wishart(Variants):
 
     variants = (
         (degrees, Parameter("scale", positive_definite, event_ndim=2, advice="rate= takes its inverse.")),
-        (degrees, Parameter("rate", positive_definite, event_ndim=2, advice="scale= takes its inverse.")),
+        (degrees, Parameter("rate", positive_definite_or_zero, event_ndim=2, advice="scale= takes its inverse.")),
     )
     parameters = variants[0]
     event_ndim = 2
     support = "the symmetric positive definite matrices"
     support_kind = "positive_definite"
-    joint_condition = "nu > d - 1, where the matrix is (d, d)"
+    joint_condition = "nu > d - 1, where the matrix is (d, d), or both zero"
 
     def __init__(self, nu: Any = None, scale: Any = None, *, rate: Any = None) -> None:
         self._assign(nu=nu, scale=scale, rate=rate)
 
     def _joint_invalid(self, nu: Array, matrix: Array) -> Array:
-        return ~np.greater(nu, np.shape(matrix)[-1] - 1)
+        return misfit(nu, matrix)
 
     def _scale(self, matrix: Array) -> Array:
         return inverse_from_factor(cholesky(matrix)) if "rate" in self.canonical else np.asarray(matrix)
 
     def _log_prob(self, x: Array, nu: Array, matrix: Array) -> Array:
+        improper = power_of_determinant(x, nu, matrix)
+        if improper is not None:
+            return improper
         size = np.shape(matrix)[-1]
         nu = np.asarray(nu, dtype=float)
         value, given = cholesky(x), cholesky(matrix)

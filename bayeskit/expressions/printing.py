@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayeskit.expressions.gram import InverseGramFactor
 from bayeskit.expressions.nodes import Apply, Constant, Expression, Variable
 from bayeskit.expressions.structure import (
     Contract,
@@ -76,6 +77,8 @@ def _text(node: Expression, outer: int) -> str:
         return f'{verb}([{", ".join(_text(p, 0) for p in node.pieces)}], "{node.dim}")'
     if isinstance(node, MatrixFunction):
         return f"{node.name}({_text(node.arg, 0)})"
+    if isinstance(node, InverseGramFactor):
+        return f"inverse_gram_factor({_text(node.design, 0)})"
     return type(node).__name__  # pragma: no cover - every node has its text above
 
 

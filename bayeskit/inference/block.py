@@ -8,7 +8,6 @@ systems of all chains are one matrix product, however many rows there are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from bayeskit.conjugate.arrow import Arrow, Factored, factor, factor_augmented
 from bayeskit.inference.block_classes import BlockClasses, block_classes, trusted
 from bayeskit.inference.block_factors import BlockFactor as BlockFactor
-from bayeskit.inference.block_factors import read_factor
+from bayeskit.inference.block_factors import Summary, read_factor
 from bayeskit.inference.block_pencil import BlockPencil, block_pencil
 from bayeskit.inference.layout import choose_layout
 from bayeskit.inference.loose import loose_system
@@ -34,30 +33,6 @@ _MANY, _MANY_DRAWS = 1_000, 10_000  # wide unknowns of a batch: from so many on,
 _NUMBERS = 20_000_000  # held at once
 _OFF_CENTRE = 1e-2  # residuals so much smaller than those about a first fit are summed about a better one
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """What a block keeps of its rows.
-
-    Attributes
-    ----------
-    pilot : array (columns,)
-        The unknowns that rows are centred about.
-    table, loose : list of BlockFactor
-        Factors that are summed once, and those whose rows move with other latents (or are too many cells to tabulate).
-    moving : list of BlockFactor
-        Those in ``table`` whose precision is latent, and ``sums`` their noise cells one after the other.
-    fixed : array (size,)
-        The sums of the others.
-    """
-
-    pilot: Array
-    table: list[BlockFactor]
-    loose: list[BlockFactor]
-    moving: list[BlockFactor]
-    fixed: Array
-    sums: Array
 
 
 class GaussianBlock:
@@ -250,7 +225,12 @@ class GaussianBlock:
         a matrix loses its digits.
         """
         values = self.precisions(env)
-        total = self._log_integral(env, values) + self._constant
+        return self._log_integral(env, values) + self.log_normalisers(env, values)
+
+    def log_normalisers(self, env: Environment, values: list[Array] | None = None) -> Array:
+        """Return what of the log marginal is no part of the least squares and their determinant: ``(batch,)``."""
+        values = self.precisions(env) if values is None else values
+        total: Array = np.asarray([self._constant])
         for bf, value in zip(self.moving, values, strict=True):
             shaped = value.reshape(value.shape[0], bf.precision.cells, bf.entries, -1)
             total = total + bf.precision.half_log_det(shaped if bf.precision.kind == "matrix" else value)
@@ -293,20 +273,30 @@ class GaussianBlock:
 
     def _integrated(self, env: Environment, values: list[Array]) -> Array:
         """Return the log integrals; -inf for each whose matrix is not positive definite."""
+        squares, log_det = self.least_squares(env, values)
+        return np.asarray(-0.5 * (squares + log_det))
+
+    def least_squares(self, env: Environment, values: list[Array] | None = None) -> tuple[Array, Array]:
+        """Return least sums of squares and log determinants of the systems, ``(batch,)`` each.
+
+        The former are infinite where a matrix is not positive definite, or the least is lost in rounding.
+        """
+        values = self.precisions(env) if values is None else values
         try:
             system, vv = self.factored(env, values)
         except np.linalg.LinAlgError:
             batch = self._batch(env, values)
             if batch == 1:
-                return np.array([-np.inf])
+                return np.array([np.inf]), np.zeros(1)
             halves = np.array_split(np.arange(batch), 2)
-            return np.concatenate([self._integrated(self._here(env, at), _some(values, at)) for at in halves])
+            found = [self.least_squares(self._here(env, at), _some(values, at)) for at in halves]
+            return np.concatenate([s for s, _ in found]), np.concatenate([d for _, d in found])
         gain = system.gain(vv)
         if system.net is None and self.priors is not None and not (-gain >= _FAR * vv).all():
             system = self.priors.factored(self, env, values)
             gain = system.gain(vv)
-        gain = -trusted(-gain, vv if system.size is None else system.size)
-        return np.asarray(0.5 * (gain - system.log_det()))
+        squares = trusted(-gain, vv if system.size is None else system.size)
+        return squares, np.broadcast_to(system.log_det(), squares.shape)
 
     @cached_property
     def _constant(self) -> float:

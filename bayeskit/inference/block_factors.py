@@ -135,15 +135,38 @@ class BlockFactor:
         return np.zeros((1,) * len(self.factor.shape), dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a block keeps of its rows.
+
+    Attributes
+    ----------
+    pilot : array (columns,)
+        The unknowns that rows are centred about.
+    table, loose : list of BlockFactor
+        Factors that are summed once, and those whose rows move with other latents (or are too many cells to tabulate).
+    moving : list of BlockFactor
+        Those in ``table`` whose precision is latent, and ``sums`` their noise cells one after the other.
+    fixed : array (size,)
+        The sums of the others.
+    """
+
+    pilot: Array
+    table: list[BlockFactor]
+    loose: list[BlockFactor]
+    moving: list[BlockFactor]
+    fixed: Array
+    sums: Array
+
+
 def read_factor(
     factor: Factor, design: Design, terms: list[KnownTerm] | None, layout: Layout, known: set[str], env: Environment
 ) -> BlockFactor:
     """Return a factor with its rows, where its design is known."""
     bf = BlockFactor(factor, design, Precision(factor, known, env), layout)
     p = bf.precision
-    if p.root is not None:  # whitened, every entry of a vector is a row of its own, with weight one
-        p.weight = np.repeat(p.weight, design.shape[1])
-        p.cell = np.zeros_like(p.weight, dtype=np.int64)
+    if p.root is not None:  # whitened, every entry of a vector is a row of its own
+        p.weight, p.cell = (np.repeat(a, design.shape[1]) for a in (p.weight, p.cell))
     if terms is None:
         return bf
     v = design.framed_offset(env) if design.known_offset else np.zeros((1,) * len(design.frame))

@@ -25,6 +25,7 @@ from bayeskit.conjugate.families import (
 from bayeskit.conjugate.pull_back import pull_back
 from bayeskit.conjugate.rules import RULES, Rule, children_of
 from bayeskit.distributions.gammafunctions import distinct
+from bayeskit.distributions.tables import by_cell
 from bayeskit.expressions import Expression, aligner
 from bayeskit.expressions.linear import ONE, ZERO, LinearForm, NotLinear, Position, Term, linear_form
 from bayeskit.expressions.power import NotPower, cancelled, power_form
@@ -73,7 +74,8 @@ class Contribution:
     @property
     def label(self) -> str:
         """How ``explain`` names the row."""
-        return f"{self.factor.distribution.family}({self.rule.parameter}) of '{self.factor.name}'"
+        note = getattr(self.factor.distribution, "note", "")  # what became of the rows before they were read
+        return f"{self.factor.distribution.family}({self.rule.parameter}) of '{self.factor.name}'{note}"
 
     def variables(self, target: str) -> frozenset[str]:
         """Return the names its value depends on (the target itself left out)."""
@@ -142,6 +144,8 @@ class Contribution:
     def base_cells(self, env: Environment) -> Array:
         """Return the part of each cell's log density that does not depend on the parent: ``(batch, *plates)``."""
         value, others, coefficient, _ = self._pieces(env)
+        if self.rule.child == "Multinomial" and len(self.factor.event) == 2:
+            value = by_cell(value)
         base = np.asarray(
             self.rule.base(value, others, coefficient) + self.rule.log_jacobian(self.factor.value_array(env))
         )

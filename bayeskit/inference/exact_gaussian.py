@@ -55,9 +55,22 @@ class CommonScale:
         zero = np.zeros_like(shape)
         return (shape, 2 * rate, zero) if self.exponent > 0 else (-shape, zero, 2 * rate)
 
+    def log_gain(self, shape: Array, rate: Array) -> Array:
+        """Return the log of what ``u**(shape - prior) exp(-u (rate - prior))`` integrates to under the prior."""
+        prior = self.family.log_prior_normaliser(self.naturals(self.shape, self.rate))
+        return np.asarray(gammaln(shape) - shape * np.log(rate) - prior)
 
-def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonScale | Refusal:
-    """Return how every row of a block shares one unknown scale, or the row that does not."""
+
+def shared_power(problem: Problem, name: str, block: GaussianBlock, *, multiple: str = "known") -> float | Refusal:
+    """Return the power of a scale that is the precision of every row of a block, up to multiples, or what breaks it.
+
+    Parameters
+    ----------
+    problem, name, block
+        The model, the scale, and the block.
+    multiple : {"known", "any"}
+        Whether the multiples must be known from data, or may depend on latents outside the block.
+    """
     latent = problem.latents[name]
     if not any(bf.precision.latent is not None and name in bf.precision.latent.variables for bf in block.factors):
         return Refusal(
@@ -70,6 +83,8 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
             return Refusal(f"'{name}' also has the child '{child.name}' outside the Gaussian block")
     for bf in sorted(block.factors, key=lambda bf: bool(bf.factor.value.variables)):
         part = bf.precision.latent
+        if name in bf.factor.parameter("mu").variables | bf.factor.value.variables:
+            return Refusal(f"'{name}' also enters the mean of '{bf.factor.name}'")
         if bf.precision.kind == "matrix" or part is None:
             if not bf.factor.value.variables:
                 return Refusal(
@@ -78,20 +93,34 @@ def common_scale(problem: Problem, name: str, block: GaussianBlock) -> CommonSca
             advice = f"an exact posterior needs a prior scaled by a known multiple of '{name}'"
             return Refusal(f"'{bf.factor.name}' ~ {bf.factor.distribution} does not scale with '{name}'", advice)
         form = power_form(part, name)
-        if isinstance(form, NotPower) or form.coefficient.variables:
+        if isinstance(form, NotPower) or (multiple == "known" and form.coefficient.variables):
             return Refusal(f"the scale of '{bf.factor.name}' is not a known multiple of '{name}'")
-        if bf.precision.cells != latent.size or list(_ordered(form.positions, latent).values()) != list(
-            latent.variable.dims
-        ):
+        if form.coefficient.variables & set(block.names):
+            return Refusal(f"the scale of '{bf.factor.name}' depends on the block itself")
+        own = bf.precision.cells == latent.size or (multiple == "any" and latent.size == 1)
+        if not own or list(_ordered(form.positions, latent).values()) != list(latent.variable.dims):
             return Refusal(f"the rows of '{bf.factor.name}' do not share '{name}' group by group")
         exponents.add(-2.0 * form.exponent)
     if len(exponents) != 1:
         return Refusal(f"the rows are scaled by different powers of '{name}'")
     (exponent,) = exponents
+    return exponent
+
+
+def common_scale(
+    problem: Problem, name: str, block: GaussianBlock, *, multiple: str = "known"
+) -> CommonScale | Refusal:
+    """Return how every row of a block shares one unknown scale, or the row that does not; see `shared_power`."""
+    exponent = shared_power(problem, name, block, multiple=multiple)
+    if isinstance(exponent, Refusal):
+        return exponent
+    latent = problem.latents[name]
     family = natural_family(latent.prior.distribution, "Gamma", {exponent})
     if isinstance(family, str):
         return Refusal(family, _ADVICE)
     assert isinstance(family, GammaFamily)
+    if not latent.prior.parents <= problem.env.keys():
+        return Refusal(f"the prior of '{name}' is not known")
     p, a, b = (n.reshape(-1) for n in family.prior(*latent.prior.parameter_arrays(problem.env)))
     other, rate, shape = (b, a / 2, p) if exponent > 0 else (a, b / 2, -p)
     if np.any(other) or family.truncated:
@@ -238,9 +267,7 @@ class ExactGaussian:
         total += 0.5 * LOG_2PI * (self.block.total - float(self.rows.sum())) - 0.5 * float(self.system.log_det()[0])
         if self.scale is None:
             return float(total - 0.5 * self.squares.sum())
-        prior = self.scale.family.log_prior_normaliser(self.scale.naturals(self.scale.shape, self.scale.rate))
-        after = gammaln(self.shape) - self.shape * np.log(self.rate)
-        return float(total + (after - prior).sum())
+        return float(total + self.scale.log_gain(self.shape, self.rate).sum())
 
     def _per_unknown(self, values: Array) -> Array:
         """Return a number of the scale's cells for every unknown of the block."""

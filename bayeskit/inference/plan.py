@@ -19,6 +19,7 @@ from bayeskit.inference.collapsed.component import CollapsedComponent
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.exact import ExactComponent, exact_component
 from bayeskit.inference.marginal import integrate_mixing
+from bayeskit.inference.matrix_rows import by_rows
 from bayeskit.inference.steps import MetropolisStep, Step
 from bayeskit.inference.structure import components, forward_latents, without
 from bayeskit.inference.sweep_plan import NoStepError, plan_steps
@@ -104,7 +105,7 @@ def make_plan(problem: Problem, method: str = "auto", steps: Mapping[str, option
                 "Give it a proper prior, or leave it out."
             )
     found = _Found({n: _forward_note(problem, n) for n in forward})
-    informed = without(problem, forward)
+    informed = by_rows(without(problem, forward))
     for names in components(informed, [n for n in problem.latents if n not in forward]):
         _place(informed, names, method, asked, found)
     if found.swept and method in ("exact", "collapsed"):
@@ -160,7 +161,7 @@ def _with_sweep(
     if not swept:
         rung = "collapsed" if found.collapsed else "exact"
         return Plan(rung, problem, problem, exact, [], forward, notes, found.refusals, found.collapsed)
-    informed = without(problem, forward)
+    informed = by_rows(without(problem, forward))
     if method == "metropolis":
         step = _whole(informed, swept, asked, "asked for by method='metropolis'")
         return Plan("metropolis", problem, problem, exact, [step], forward, notes | {n: step.label for n in swept})

@@ -11,8 +11,10 @@ import numpy as np
 from bayeskit.errors import RefusedError
 from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.exact_gaussian import ExactGaussian
+from bayeskit.inference.exact_wishart import MatrixNormalWishart
 from bayeskit.inference.initial import initial_state
 from bayeskit.inference.loop import run
+from bayeskit.inference.matrix_rows import origin
 from bayeskit.inference.plan import Plan
 from bayeskit.inference.steps import GaussianStep, MetropolisStep, Step
 from bayeskit.model.problem import Factor, Problem
@@ -150,8 +152,10 @@ def _in_bulk(plan: Plan, latents: Mapping[str, Array], chains: int, draws: int) 
         return np.broadcast_to(problem.log_joint({}), (chains, draws)).astype(float)
     flat = {n: v.reshape(total, *v.shape[2:]) for n, v in latents.items()}
     blocks = _summed_blocks(plan)
-    done = {id(bf.factor) for block in blocks for bf in block.table}
-    done |= {id(f) for component in plan.collapsed for f in component.factors}
+    regressions = [c for c in plan.exact if isinstance(c, MatrixNormalWishart)]
+    done = {id(origin(bf.factor)) for block in blocks for bf in block.table}
+    apart = [f for c in plan.collapsed for f in c.factors] + [f for r in regressions for f in r.factors]
+    done |= {id(origin(f)) for f in apart}
     held = {n for component in plan.collapsed for n in component.names}
     rest = replace(
         problem,
@@ -168,6 +172,8 @@ def _in_bulk(plan: Plan, latents: Mapping[str, Array], chains: int, draws: int) 
             value = rest.log_joint(part)
             for block in blocks:
                 value = value + block.log_prob_of_table({**problem.env, **part})
+            for regression in regressions:
+                value = value + regression.log_joint(part)
             result[start : start + size] = value
     return result.reshape(chains, draws)
 
@@ -180,6 +186,6 @@ def _summed_blocks(plan: Plan) -> list[GaussianBlock]:
 
     def fits(block: GaussianBlock) -> bool:
         families = {bf.factor.distribution.family for bf in block.table}
-        return "LogNormal" not in families and all(id(bf.factor) in own for bf in block.table)
+        return "LogNormal" not in families and all(id(origin(bf.factor)) in own for bf in block.table)
 
     return [block for block in blocks if fits(block)]

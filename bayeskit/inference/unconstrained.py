@@ -11,6 +11,7 @@ from bayeskit.model.problem import Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+_WITHOUT_ENDS = ("simplex", "positive_definite", "real_vector", "real_matrix", "simplex_table")
 
 
 def log_jacobian(transform: Transform, u: Array, x: Array) -> Array:
@@ -111,7 +112,7 @@ class Unconstrained:
 def bounds_depend_on(problem: Problem, child: str, parent: str) -> bool:
     """Whether the ends of a latent's support move with another latent: an unknown parent leaves them unknown."""
     prior = problem.latents[child].prior
-    if getattr(prior.distribution, "support_kind", None) in ("simplex", "positive_definite", "real_vector"):
+    if getattr(prior.distribution, "support_kind", None) in _WITHOUT_ENDS:
         return False
     others = {n: np.ones((1, *problem.latents[n].shape)) for n in prior.parents if n in problem.latents}
     discrete = [n for n in others if problem.latents[n].prior.distribution.discrete]

@@ -11,6 +11,7 @@ import numpy as np
 
 from bayeskit.errors import DataError
 from bayeskit.expressions import Constant, Expression, Variable
+from bayeskit.expressions.gram import designs_in, with_known_grams
 from bayeskit.model.batches import Batch, kept_with, merged_column, statements
 from bayeskit.model.checks import check_indices, check_parameters, check_support
 from bayeskit.model.constants import align_constants
@@ -97,7 +98,8 @@ class Binding:
         more.kept, more.given = list(self.kept), [*self.given, given]
         labels = more._labels(given)
         settled = all(d in self.coords and (d not in self.shared or labels.agree(self.coords, d)) for d in labels)
-        if not settled or self.merged & given.keys() or statements(self.model) != self.statements:
+        again = self.merged | self._scaling_columns()
+        if not settled or again & given.keys() or statements(self.model) != self.statements:
             return Binding(self.model, more.given, draw_observed=self.draw_observed)
         local = Batch(len(self.given), labels, self.coords, self.shared)
         more.batches, more.coords = [*self.batches, local], Coords(self.coords)
@@ -120,6 +122,11 @@ class Binding:
             cell_labels=more.cell_labels,
         )
         return more
+
+    def _scaling_columns(self) -> frozenset[str]:
+        """Return the columns of designs that priors are scaled by: further rows of them change the prior."""
+        priors = [e for r in self.model.random.values() if not r.observed for e in r.parameters]
+        return frozenset().union(*(designs_in(e) for e in priors))
 
     def _labels(self, given: Mapping[str, Given]) -> Coords:
         """Return the labels of the next batch."""
@@ -252,7 +259,8 @@ class Binding:
                 )
         parameters = []
         for written in statement.parameters:
-            parameters.append(self.localised(statement.name, written, local))
+            rowed = with_known_grams(written, lambda design: self._all_rows(statement.name, design))
+            parameters.append(self.localised(statement.name, rowed, local))
             unknown = sorted(parameters[-1].variables - self.env.keys() - self.latents.keys())
             if unknown:
                 raise DataError(
@@ -267,6 +275,14 @@ class Binding:
     def localised(self, name: str, written: Expression, local: Batch) -> Expression:
         """Return an expression of a statement as a function of what its names and arrays stand for in a batch."""
         return self._align(name, written, local).substitute(local.names)
+
+    def _all_rows(self, name: str, design: Expression) -> Array | None:
+        """Return the rows of a design in all batches of data, for a prior scaled by them; None where unknown."""
+        batches = self.batches if design.variables else self.batches[:1]
+        each = [self._align(name, design, local).substitute(local.names) for local in batches]
+        if not all(e.variables <= self.env.keys() for e in each):
+            return None
+        return np.concatenate([e.evaluate(self.env)[0] for e in each])
 
     def _align(self, name: str, written: Expression, local: Batch) -> Expression:
         return align_constants(name, written, local.labels, self.batches[0].labels.among(self.shared))

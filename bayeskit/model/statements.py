@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from bayeskit.errors import ModelError
 from bayeskit.expressions import Constant, Expression, Variable, as_expression
+from bayeskit.model.simplexes import simplex_dims
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -82,8 +84,9 @@ def random_variable(
     name: str, distribution: Distribution, dims: tuple[str, ...], *, observed: bool, owner: object
 ) -> RandomVariable:
     """Lay out a random variable: which dims are its plates and how each parameter runs along them."""
+    distribution = _over_its_dims(distribution, dims, getattr(owner, "random", {}))
     rank = distribution.event_ndim
-    dims = matrix_dims(dims, rank)
+    dims = matrix_dims(dims, rank if distribution.square else 0)
     if len(dims) < rank:
         raise ModelError(
             f"'{name}' ~ {distribution.family} must have a dim for its {'vector' if rank == 1 else 'matrix'} values. "
@@ -93,7 +96,8 @@ def random_variable(
     parameters, layouts, into = [], [], None
     for parameter in distribution.parameters:
         value = distribution.canonical[parameter.name]
-        names = _event_names(name, value, parameter.event_ndim, plates, event)
+        own = event if parameter.axis is None else (event[parameter.axis], event[parameter.axis] + "_")
+        names = _event_names(name, value, parameter.event_ndim, plates, own)
         expression = _as_parameter(value, names)
         layout = plates + names
         extra = [d for d in expression.dims if d not in layout]
@@ -108,6 +112,17 @@ def random_variable(
             into = names[-1] if names else None  # a Categorical points into the dim of its probabilities
     variable = Variable(name, dims, owner=owner, integer=distribution.discrete, into=into)
     return RandomVariable(name, variable, distribution, observed, plates, event, tuple(parameters), tuple(layouts))
+
+
+def _over_its_dims(distribution: Distribution, dims: tuple[str, ...], random: Mapping[str, Any]) -> Distribution:
+    """Return a Multinomial over a table where that is what its probabilities sum to one over."""
+    from bayeskit.distributions import Multinomial
+
+    p = distribution.canonical.get("p")
+    if not isinstance(distribution, Multinomial) or not isinstance(p, Expression) or len(dims) < 2:
+        return distribution
+    summed = simplex_dims(p, random)
+    return distribution.over_table() if len(summed) == 2 and summed == set(dims[-2:]) else distribution
 
 
 def _written(dims: tuple[str, ...]) -> str:

@@ -171,7 +171,8 @@ def _shares(plan: Plan, component: ExactConjugate, name: str, expression: Expres
     """Return a linear form of the entries of a Dirichlet."""
     (latent,) = component.names
     weights, offset = linear_weights(plan.problem, expression, [latent], plan.problem.sizes)
-    alpha = component.naturals[0].reshape(-1, component.naturals[0].shape[-1])
+    cells = np.prod(plan.problem.latents[latent].shape[-len(plan.problem.latents[latent].prior.event) :], dtype=int)
+    alpha = component.naturals[0].reshape(-1, cells)
     w = weights[latent].reshape(len(offset), *alpha.shape)
     why = f"The derived '{name}' has no exact marginal: {expression} is no share of '{latent}'"
     return of_shares(alpha, w, offset, lambda values: _label(plan, expression, values), why)

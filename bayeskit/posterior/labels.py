@@ -15,23 +15,29 @@ Group = dict[str, tuple[tuple[str, ...], Array]]
 
 
 def wrapper(problem: Problem, name: str) -> Callable[..., Any]:
-    """Return a function that labels arrays over a latent's dims: whole, per event, or one matrix per event."""
+    """Return a function that labels arrays over a latent's dims: whole, per event, or one matrix per event.
+
+    The matrix is along the last dim, or along one ``axis`` of an event that is a matrix itself.
+    """
     latent = problem.latents[name]
     dims, shape = latent.variable.dims, latent.shape
     event = len(latent.prior.event) if latent.missing_from is None else 0
 
-    def wrap(array: Array, *, matrix: bool = False, category: bool = False) -> Any:
+    def wrap(array: Array, *, matrix: bool = False, category: bool = False, axis: int | None = None) -> Any:
         import xarray as xr
 
         array = np.asarray(array)
         own, sizes = dims, shape
         if matrix:
             own, sizes = (*dims, dims[-1] + "_"), (*shape, shape[-1])
+        elif axis is not None:  # a matrix along one axis of the event
+            dim, size, plates = dims[axis - event], shape[axis - event], len(dims) - event
+            own, sizes = (*dims[:plates], dim, dim + "_"), (*shape[:plates], size, size)
         elif category:
             layout = latent.prior.layouts[0] if latent.prior.layouts else ()
             values = layout[-1] if len(layout) > len(latent.prior.plates) else f"{name}_value"
             own, sizes = (*dims, values), (*shape, array.shape[-1])
-        elif array.size != int(np.prod(shape, dtype=int)) and event:
+        elif event and (array.size != int(np.prod(shape, dtype=int)) or array.shape == shape[: len(shape) - event]):
             own, sizes = dims[: len(dims) - event], shape[: len(shape) - event]
         if not own:
             return float(array.reshape(()))

@@ -9,6 +9,7 @@ from bayeskit.inference.collapsed.laplace import laplace_core
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.exact import ExactComponent, exact_component
 from bayeskit.inference.explain import explain
+from bayeskit.inference.matrix_rows import by_rows
 from bayeskit.inference.plan import Plan
 from bayeskit.inference.seeding import Seed, make_rng
 from bayeskit.inference.structure import components, forward_latents, without
@@ -70,7 +71,7 @@ class Laplace:
 
 def _laplace_plan(problem: Problem) -> Plan:
     forward = forward_latents(problem)
-    informed = without(problem, forward)
+    informed = by_rows(without(problem, forward))
     exact: list[ExactComponent] = []
     approximated: list[CollapsedComponent] = []
     notes = dict.fromkeys(forward, "drawn forward: nothing observed depends on it")

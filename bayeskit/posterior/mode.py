@@ -11,6 +11,7 @@ import numpy as np
 from bayeskit.errors import RefusedError
 from bayeskit.inference.collapsed.peak import joint_mode
 from bayeskit.inference.conjugacy import Refusal
+from bayeskit.inference.matrix_rows import by_rows
 from bayeskit.inference.networks.component import finite_network
 from bayeskit.inference.structure import components, forward_latents, without
 from bayeskit.inference.unconstrained import Unconstrained
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 SCALES = ("natural", "unconstrained")
 _MOST_CURVED = 200  # numbers of a Hessian by differences
-_TIED = ("simplex", "positive_definite")  # entries that cannot move one by one
+_TIED = ("simplex", "simplex_table", "positive_definite")  # entries that cannot move one by one
 _NO_TOP = (
     "The mode cannot be had: no highest point of the joint density was found inside its support. In hierarchies it "
     "often rises without end as a scale and what it scales shrink together. Use laplace() or sample()."
@@ -68,7 +69,7 @@ def find_mode(problem: Problem, scale: str = "natural") -> Mode:
         raise RefusedError(f"The scale of a mode must be one of {', '.join(SCALES)}. Got {scale!r}.")
     everything = without(problem, forward_latents(problem))
     finite = _most_probable(everything)
-    informed = _given(everything, finite)
+    informed = by_rows(_given(everything, finite))
     values: dict[str, Array] = {}
     for names in components(informed, list(informed.latents)):
         values |= joint_mode(informed, names, natural=scale == "natural")

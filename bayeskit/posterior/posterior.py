@@ -26,6 +26,7 @@ from bayeskit.posterior.forward import exact_forward
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.prediction import Prediction
 from bayeskit.posterior.tree import GROUPS, to_tree
+from bayeskit.statistics.margins import by_margins
 from bayeskit.statistics.reduction import Reduction
 from bayeskit.statistics.sufficient import (
     SufficientStatistics,
@@ -72,8 +73,8 @@ class Posterior(Checks):
         self._binding: Binding = Binding(model, [given]) if before is None else before._binding.extended(given)
         self._reduction: Reduction = Reduction(self._binding.problem, None if before is None else before._reduction)
         self._batches = tuple(self._binding.given)
-        self._problem: Problem = with_statistics(
-            self._reduction.problem, self._binding, None if before is None else before._problem
+        self._problem: Problem = by_margins(
+            with_statistics(self._reduction.problem, self._binding, None if before is None else before._problem)
         )
 
     @cached_property

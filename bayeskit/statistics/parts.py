@@ -62,7 +62,12 @@ def part_of(o: Observation, env: Environment, *, listed: bool) -> Part | None:
     """
     factor, family = o.factor, o.factor.distribution
     kind: Kind | Exposed | None = KINDS.get(family.family)
-    if o.known is None or family.family in BY_ROW or (factor.event and kind is None and not family.discrete):
+    if (
+        o.known is None
+        or len(factor.event) > 1
+        or family.family in BY_ROW
+        or (factor.event and kind is None and not family.discrete)
+    ):
         return None
     rows = row_dims(factor, env.keys())
     if not rows:

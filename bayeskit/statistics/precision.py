@@ -20,6 +20,7 @@ from bayeskit.model.problem import Factor
 Array = np.ndarray
 Environment = Mapping[str, Array]
 _POWERS = {"sqrt", "square", "reciprocal"}
+_AS_SD = {"tau": -0.5, "cov": 0.5, "cholesky": 1.0}  # the power of what a matrix is multiplied by that scales sds
 
 
 def split_known(expression: Expression, known: Collection[str]) -> tuple[Expression, Expression | None]:
@@ -63,13 +64,14 @@ class Precision:
     cells : int
         How many noise cells there are; 1 for a known precision.
     latent : Expression or None
-        A standard deviation (or, for vectors, a matrix) over ``dims``, whose elements are the cells.
+        A standard deviation (or, for vectors, a matrix) over ``dims``, whose elements are the cells. It scales the
+        known matrix, where there is one.
     root : array or None
-        For vectors with a known matrix: ``(plates or 1, d, d)`` with ``root' root`` the precision.
+        For vectors with a known matrix: ``(plates or 1, d, d)`` with ``root' root`` the precision, but for ``latent``.
     multiplicity : array or None
         How often each plate occurs, where rows that are alike are one: the weight holds it too.
     counts : array (cells,)
-        Rows of each noise cell.
+        Rows of each noise cell; the entries of whitened vectors are rows of their own.
     log_det : float
         Sum over rows of half the log of the known precision.
     """
@@ -96,11 +98,14 @@ class Precision:
         else:
             self.framed_weight = self.framed_weight * self.multiplicity
             self.counts = np.bincount(self.cell, self.multiplicity.ravel(), self.cells)
+        if self.root is not None:
+            self.counts = self.counts * self.root.shape[-1]
 
     @property
     def rows(self) -> float:
         """How many rows there are: each as often as it occurs, and the entries of vectors apart."""
-        return float(self.counts.sum()) * float(np.prod([self.factor.sizes[d] for d in self.factor.event], dtype=int))
+        entries = [] if self.root is not None else [self.factor.sizes[d] for d in self.factor.event]
+        return float(self.counts.sum()) * float(np.prod(entries, dtype=int))
 
     def _total(self, logs: Array) -> float:
         """Sum a number of every plate over all rows."""
@@ -133,8 +138,9 @@ class Precision:
         self.form = next(n for n in names if n != "mu")
         expression = factor.parameter(self.form)
         layout = factor.layouts[names.index(self.form)]
-        if expression.variables <= known:
-            matrix = aligner(expression.dims, layout)(expression.evaluate(env))[0]
+        k, latent = split_known(expression, known)
+        if latent is None or self._is_scaled(k, latent, layout, env):
+            matrix = aligner(k.dims, layout)(k.evaluate(env))[0]
             d = matrix.shape[-1]
             matrix = np.broadcast_to(matrix, (*np.broadcast_shapes(matrix.shape[:-2], (1,) * len(factor.shape)), d, d))
             lead = matrix.shape[:-2]
@@ -142,9 +148,19 @@ class Precision:
             self.root = _root(full.reshape(-1, d, d), self.form)
             log_det = np.log(np.abs(np.diagonal(self.root, axis1=-2, axis2=-1))).sum(axis=-1)
             self.log_det = self._total(np.broadcast_to(log_det, (self.plates,)).reshape(factor.shape))
+            if latent is not None:  # a known matrix times a number: the number's root is a standard deviation
+                self._place_cells(latent ** _AS_SD[self.form], known, env, factor.plates, 0)
         else:
             self.kind = "matrix"
             self._place_cells(expression, known, env, layout, 2)
+
+    def _is_scaled(self, k: Expression, latent: Expression, layout: tuple[str, ...], env: Environment) -> bool:
+        """Whether a matrix is a known one, of the kind it must be, times an unknown number."""
+        event = set(layout[-2:])
+        if not event <= set(k.dims) or event & set(latent.dims):
+            return False
+        parameter = next(p for p in self.factor.distribution.parameters if p.name == self.form)
+        return not np.any(parameter.invalid(aligner(k.dims, layout)(np.asarray(k.evaluate(env), dtype=float))))
 
     def _place_cells(
         self, latent: Expression, known: set[str], env: Environment, layout: tuple[str, ...], event: int

@@ -282,7 +282,7 @@ method: gibbs (3 blocks in a sweep)
              MvNormal(cov) of 'y'
   mu         joint Gaussian block of 2 numbers: normal priors, normal children linear in them
   y_missing  conjugate step: missing entries of 'y' given the known ones of the same vector
-Not exact because 'mu', 'y_missing' go together under 'S', which has a joint closed form with one mean alone.
+Not exact because 'y_missing' fills parts of the vectors that 'S' scales.
 Not collapsed because 'y_missing' fills parts of vectors, and is drawn with them in a sweep.""",
     finite: """\
 method: exact (every posterior is known in closed form)

@@ -9,7 +9,7 @@ import numpy as np
 from bayeskit.conjugate.families.base import NaturalFamily
 from bayeskit.conjugate.families.beta import BetaFamily, UniformFamily
 from bayeskit.conjugate.families.beta_binomial import beta_binomial_family
-from bayeskit.conjugate.families.dirichlet import DirichletFamily
+from bayeskit.conjugate.families.dirichlet import DirichletFamily, DirichletTableFamily
 from bayeskit.conjugate.families.gamma import gamma_family
 from bayeskit.conjugate.families.normal import NormalFamily
 from bayeskit.conjugate.families.pareto import pareto_family
@@ -61,7 +61,7 @@ def natural_family(distribution: Distribution, rule_prior: str, exponents: set[f
     if rule_prior == "Beta":
         return BetaFamily()
     if rule_prior == "Dirichlet":
-        return DirichletFamily()
+        return DirichletFamily() if distribution.event_ndim == 1 else DirichletTableFamily()
     return WishartFamily(rule_prior, rate="rate" in distribution.canonical)
 
 

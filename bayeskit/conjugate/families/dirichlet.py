@@ -9,6 +9,7 @@ from scipy.special import xlogy
 
 from bayeskit.conjugate.families.base import Array, Naturals, Wrap, difference, kernels, where_proper
 from bayeskit.distributions.gammafunctions import log_beta, log_rising
+from bayeskit.distributions.tables import by_cell
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -79,3 +80,62 @@ class DirichletFamily:
     def is_proper(self, naturals: Naturals) -> Array:
         """Where no entry is negative and one is positive."""
         return (naturals[0] >= 0).all(axis=-1) & (naturals[0] > 0).any(axis=-1)
+
+
+class DirichletTableFamily:
+    """The same over the cells of tables, on the last two axes."""
+
+    name = "Dirichlet"
+
+    def __init__(self) -> None:
+        self.cells = DirichletFamily()
+
+    def prior(self, *parameters: Array) -> Naturals:
+        """Return ``alpha``."""
+        return self.cells.prior(*parameters)
+
+    def log_normaliser(self, naturals: Naturals) -> Array:
+        """Return that of the cells."""
+        return self.cells.log_normaliser(_by_cell(naturals))
+
+    def log_prior_normaliser(self, naturals: Naturals) -> Array:
+        """Return that of the cells."""
+        return self.cells.log_prior_normaliser(_by_cell(naturals))
+
+    def log_gain(self, prior: Naturals, gained: Naturals) -> Array:
+        """Return that of the cells."""
+        return self.cells.log_gain(_by_cell(prior), _by_cell(gained))
+
+    def log_kernel(self, x: Array, naturals: Naturals) -> Array:
+        """Return that of the cells."""
+        return self.cells.log_kernel(by_cell(x), _by_cell(naturals))
+
+    def log_jacobian(self, x: Array) -> float:
+        """Return 0."""
+        return 0.0
+
+    def log_density(self, x: Array, naturals: Naturals) -> Array:
+        """Return that of the cells."""
+        return self.cells.log_density(by_cell(x), _by_cell(naturals))
+
+    def centre(self, naturals: Naturals) -> Array:
+        """Return that of the cells."""
+        return self.cells.centre(_by_cell(naturals)).reshape(naturals[0].shape)
+
+    def sample(self, naturals: Naturals, rng: np.random.Generator) -> Array:
+        """Draw tables."""
+        return self.cells.sample(_by_cell(naturals), rng).reshape(naturals[0].shape)
+
+    def distribution(self, naturals: Naturals, wrap: Wrap) -> Distribution:
+        """Return the Dirichlet over tables."""
+        from bayeskit.distributions.tables import DirichletTable
+
+        return DirichletTable(wrap(naturals[0]))
+
+    def is_proper(self, naturals: Naturals) -> Array:
+        """Where the cells are proper."""
+        return self.cells.is_proper(_by_cell(naturals))
+
+
+def _by_cell(naturals: Naturals) -> Naturals:
+    return tuple(by_cell(n) for n in naturals)

@@ -99,17 +99,14 @@ class LineCore:
 
     def linear(self, weights: Mapping[str, Array], offset: Array, wrap: Callable[..., Any]) -> Distribution | None:
         """Return linear forms of one Gaussian block below the core: weights ``(forms, *dims)``; None else."""
-        from bayeskit.distributions import Normal
         from bayeskit.distributions.mixture import Mixture, over_nodes
 
         piece = next((p for p in self.pieces if set(weights) <= set(p.names)), None)
-        if not isinstance(piece, GaussianPiece):
+        if not isinstance(piece, GaussianPiece) or not set(weights) <= set(piece.block.names):
             return None
-        label = over_nodes(wrap)
         with np.errstate(all="ignore"):
-            mean, variance = piece.linear(weights, self.at_nodes())
-        variance = np.maximum(variance, 1e-24 * variance.max(axis=0))  # a contrast may vanish with the core's scale
-        return Mixture(Normal(label(mean + offset), label(np.sqrt(variance))), self.line.panels)
+            base = piece.linear_distribution(weights, offset, self.at_nodes(), over_nodes(wrap))
+        return Mixture(base, self.line.panels)
 
     def at_nodes(self) -> dict[str, Array]:
         """Return what is known, and the core at the nodes."""

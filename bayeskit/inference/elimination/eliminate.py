@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
 from bayeskit.inference.elimination.conjugate import ConjugatePiece
-from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.elimination.pieces import Piece
 from bayeskit.inference.elimination.plates import plate_integral
+from bayeskit.inference.elimination.scaled_gaussian import with_scale
 from bayeskit.inference.structure import connected, gaussian_latents
 from bayeskit.inference.unconstrained import bounds_depend_on
 from bayeskit.model.problem import Problem
@@ -91,10 +91,13 @@ def _in_order(problem: Problem, names: Sequence[str], order: Sequence[Stage]) ->
 
 
 def _gaussian_pieces(problem: Problem, names: Sequence[str], held: set[int]) -> list[Piece]:
-    """Return the joint Gaussian blocks among latents that no piece holds and none leans on."""
+    """Return the joint Gaussian blocks among latents that no piece holds and none leans on, with their common scale."""
     free = [n for n in names if _is_free(problem, n, held)]
     gaussian, _ = gaussian_latents(problem, free)
-    return [GaussianPiece(GaussianBlock(problem, group)) for group in connected(problem, gaussian)]
+    scales = [n for n in free if n not in gaussian]
+    if len(set(names) - set(gaussian)) < 2:
+        scales = []  # it is the core
+    return [with_scale(problem, GaussianBlock(problem, group), scales) for group in connected(problem, gaussian)]
 
 
 def _conjugate_pieces(problem: Problem, names: Sequence[str], held: set[int]) -> list[Piece]:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeskit.conjugate.arrow import Factored
 from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.conjugacy import Refusal
+from bayeskit.model.problem import Latent
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+_MOST_COVARIANCES = 4_000_000  # numbers held at once
 
 
 class GaussianPiece:
@@ -23,7 +26,7 @@ class GaussianPiece:
 
     def __init__(self, block: GaussianBlock) -> None:
         self.block = block
-        self.names = block.names
+        self.names: tuple[str, ...] = block.names
         self.factors = tuple(bf.factor for bf in block.factors)
         flat = [n for n in block.names if block.problem.latents[n].prior.distribution.family == "Flat"]
         self.factors += tuple(block.problem.latents[n].prior for n in flat)  # of density one: nothing is left of them
@@ -99,19 +102,58 @@ class GaussianPiece:
         values = self.block.values(x + self.block.pilot)
         return values, 0.5 * (system.log_det() - self.block.total * np.log(2 * np.pi))
 
-    def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution | Refusal:
-        """Return Normal(mean, sd), element by element."""
+    def linear_distribution(
+        self, weights: Mapping[str, Array], offset: Array, env: Environment, wrap: Callable[..., Any]
+    ) -> Distribution:
+        """Return linear forms of the block given the rest: Normal."""
         from bayeskit.distributions import Normal
 
+        mean, variance = self.linear(weights, env)
+        variance = np.maximum(variance, 1e-24 * variance.max(axis=0))  # a contrast may vanish with the core's scale
+        return Normal(wrap(mean + offset), wrap(np.sqrt(variance)))
+
+    def conditional(self, name: str, env: Environment, wrap: Callable[..., Any]) -> Distribution | Refusal:
+        """Return Normal(mean, sd), element by element; of vectors MvNormal, jointly."""
+        from bayeskit.distributions import MvNormal, Normal
+
+        found = self.moments(name, env)
+        if isinstance(found, Refusal):
+            return found
+        mean, spread, joint = found
+        return MvNormal(wrap(mean), wrap(spread, matrix=True)) if joint else Normal(wrap(mean), wrap(np.sqrt(spread)))
+
+    def moments(self, name: str, env: Environment) -> tuple[Array, Array, bool] | Refusal:
+        """Return means and variances of a latent given the rest, ``(batch, *dims)``; covariances where it is vectors.
+
+        The last entry says which; covariances are ``(batch, *plates, d, d)``.
+        """
         latent = self.block.problem.latents[name]
-        if latent.prior.event and latent.missing_from is None:
-            return Refusal("its entries are normal together, and mixtures of vectors are not given as distributions")
         layout = self.block.layout
         system, _ = self.block.factored(env)
         columns = slice(self.block.columns[name], self.block.columns[name] + latent.size)
         mean = (layout.gather(*system.solve()) + self.block.pilot)[:, columns]
-        variance = layout.gather(*system.variances())[:, columns]
-        batch = max(len(mean), len(variance))
-        shape = (batch, *latent.shape)
-        mean, variance = (np.broadcast_to(v, (batch, v.shape[1])).reshape(shape) for v in (mean, variance))
-        return Normal(wrap(mean), wrap(np.sqrt(variance)))
+        joint = bool(latent.prior.event) and latent.missing_from is None
+        if not joint:
+            variance = layout.gather(*system.variances())[:, columns]
+            batch = max(len(mean), len(variance))
+            shape = (batch, *latent.shape)
+            mean, variance = (np.broadcast_to(v, (batch, v.shape[1])).reshape(shape) for v in (mean, variance))
+            return mean, variance, False
+        d = latent.shape[-1]
+        if len(mean) * latent.size * d > _MOST_COVARIANCES:
+            return Refusal("its entries are normal together, and their covariances at every node of the core are many")
+        return mean.reshape(-1, *latent.shape), self._covariances(system, columns.start, latent.size, d, latent), True
+
+    def _covariances(self, system: Factored, start: int, size: int, d: int, latent: Latent) -> Array:
+        """Return the blocks of the covariance at vectors of d entries: ``(batch, *plates, d, d)``."""
+        layout, batch = self.block.layout, len(system.xd)
+        result = np.empty((batch, size // d, d, d))
+        for k in range(size):  # entries are few, nodes many: one of them fills the arrays
+            unit = np.zeros((1, self.block.total))
+            unit[0, start + k] = 1.0
+            hw, hd = (np.broadcast_to(part, (batch, *part.shape[1:])) for part in layout.parts(unit))
+            solved = layout.gather(*system.solve_right(hw, hd))
+            first = start + k // d * d
+            result[:, k // d, k % d] = solved[:, first : first + d]
+        result = 0.5 * (result + result.swapaxes(-1, -2))
+        return result.reshape(batch, *latent.shape, d)

@@ -25,7 +25,7 @@ from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.exact import ExactComponent, ExactConjugate, ExactFinite, exact_component
 from bayeskit.inference.exact_gaussian import ExactGaussian
-from bayeskit.inference.exact_wishart import NormalWishart
+from bayeskit.inference.exact_wishart import MatrixNormalWishart
 from bayeskit.inference.plan import Plan
 from bayeskit.inference.predictive.cells import Environment, Labeller, NoClosedForm, gathered, read_cells
 from bayeskit.inference.predictive.gaussian import normal_predictive, piece_predictive, wishart_predictive
@@ -155,7 +155,7 @@ class Knowledge:
         if len(names) == 1 and factor.distribution.family not in _GAUSSIAN:
             return self._pair(factor, names[0], nodes, label)
         one = components[0] if len(components) == 1 and not pieces else None
-        if isinstance(one, NormalWishart) and set(names) == set(one.names):
+        if isinstance(one, MatrixNormalWishart) and one.matrix_name in names:
             return wishart_predictive(self.plan.problem, one, factor, self.env, label), False
         blocks = [c for c in components if isinstance(c, ExactGaussian)]
         if blocks and len(blocks) == len(components) and not pieces and self._is_linear(factor, names, blocks):
@@ -243,7 +243,7 @@ class Knowledge:
             scale = component.scale
             found = scale.naturals(component.shape, component.rate)
             return scale.family, tuple(n.reshape(1, *scale.latent.shape) for n in found)
-        if isinstance(component, NormalWishart) and name == component.matrix_name:
+        if isinstance(component, MatrixNormalWishart) and name == component.matrix_name:
             return component.family, component.naturals
         core = self.plan.collapsed_of(name)
         for piece in core.pieces if core is not None else ():
@@ -283,6 +283,8 @@ def known(factor: Factor, arrays: list[Array], label: Labeller) -> Distribution:
         own = parameter.event_ndim
         if own == 0:
             values[parameter.name] = label(array)
+        elif parameter.axis is not None:
+            values[parameter.name] = label(array, 2, axis=parameter.axis)
         elif own == 2 and len(factor.event) == 1:
             values[parameter.name] = label(array, 2, matrix=True)
         elif not factor.event:
@@ -320,7 +322,7 @@ def vector_mean(knowledge: Knowledge, factor: Factor, wrap: Wrap) -> Distributio
     names = [n for n in knowledge.parents(factor) if n in factor.parameter("mu").variables]
     component = knowledge.component(names[0]) if names else None
     label = Labeller(wrap, factor.shape, 1)
-    if isinstance(component, NormalWishart) and names == [component.mean_name]:
+    if isinstance(component, MatrixNormalWishart) and set(names) <= set(component.columns.first):
         return wishart_predictive(problem, component, factor, env, label, noise=False)
     if isinstance(component, ExactGaussian) and set(names) <= set(component.block.names):
         return normal_predictive(problem, [component], factor, env, label, noise=False)

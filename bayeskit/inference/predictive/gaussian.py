@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeskit.distributions.matrices import solve_lower
 from bayeskit.expressions import Constant, aligner
 from bayeskit.expressions.linear import ONE, NotLinear, linear_form
 from bayeskit.expressions.power import NotPower, power_form
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.exact_gaussian import ExactGaussian
-from bayeskit.inference.exact_wishart import NormalWishart
+from bayeskit.inference.exact_wishart import MatrixNormalWishart
 from bayeskit.inference.predictive.cells import Environment, Labeller, NoClosedForm
 from bayeskit.inference.predictive.weights import linear_weights
 from bayeskit.model.problem import Factor, Problem
@@ -243,7 +244,7 @@ def _linear(piece: GaussianPiece, weights: dict[str, Array], env: Environment) -
 
 def wishart_predictive(
     problem: Problem,
-    component: NormalWishart,
+    component: MatrixNormalWishart,
     factor: Factor,
     env: Environment,
     label: Labeller,
@@ -253,17 +254,17 @@ def wishart_predictive(
     """Return the predictive of vectors whose mean and matrix are both unknown: a multivariate t."""
     from bayeskit.distributions import MvStudentT
     from bayeskit.inference.conjugacy import Refusal
-    from bayeskit.inference.exact_wishart import _read_rows
+    from bayeskit.inference.vector_design import read_design
 
-    names = component.mean_name, component.matrix_name, component.family.name
-    read = _read_rows(replace(problem, env=env), replace(factor, value=Constant(0.0)), *names)
+    columns = component.columns
+    whole = replace(factor, value=Constant(0.0))
+    read = read_design(replace(problem, env=env), whole, columns, component.matrix_name, component.family.name)
     if isinstance(read, Refusal):
         raise NoClosedForm(str(read))
-    v, c, w, _ = read
-    nu, R = float(component.naturals[0][0]), component.naturals[1][0]
-    df = nu - component.d + 1
-    shape = factor.shape
-    # read as a row of value zero: what is left of it is minus its mean
-    centre = (c[:, None] * component.m - v).reshape(1, *shape, component.d)
-    scale = ((noise / w + c * c / component.kappa) / df).reshape(1, *shape)
+    df = float(component.naturals[0][0]) - component.d + 1
+    R, shape = component.naturals[1][0], factor.shape
+    # read as rows of value zero: what is left of them is minus their mean
+    centre = (read.design @ component.fit.centre - read.values).reshape(1, *shape, component.d)
+    spread = (solve_lower(component.fit.root.T, read.design.T) ** 2).sum(axis=0)
+    scale = ((noise / read.weights + spread) / df).reshape(1, *shape)
     return MvStudentT(df, label(centre, 1), label(scale[..., None, None] * R, 2, matrix=True))
