@@ -20,6 +20,7 @@ from bayeskit.model.problem import Factor, Problem
 from bayeskit.posterior.labels import wrapper
 from bayeskit.posterior.predictive import draw_predictive
 from bayeskit.statistics.reduction import Reduction
+from bayeskit.statistics.sufficient import must_have_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +67,10 @@ class Prediction:
 
     def __init__(self, posterior: Posterior, data: Any, more: Mapping[str, Any], *, include_noise: bool) -> None:
         self.posterior, self.include_noise = posterior, include_noise
-        replicated = (
-            data is None and not more and posterior._problem.observations
-        )  # without data there are no replicates
+        if data is None and not more:
+            must_have_rows(posterior._problem, "Replicated data")
+        # without data there are no replicates
+        replicated = data is None and not more and posterior._problem.observations
         self._wider = None if replicated else _extended(posterior, data, more)
         self._exact: dict[str, Distribution | str] = {}
         self._number = len(posterior._batches)

@@ -14,7 +14,6 @@ from bayeskit.model.problem import Factor, Problem
 from bayeskit.posterior.export import build_datatree
 from bayeskit.posterior.labels import constant_data, observed_data, own_dims, with_dims
 from bayeskit.posterior.tree import replicate
-from bayeskit.statistics.sufficient import must_have_rows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,8 +39,6 @@ def draw_predictive(
     draws, chains, seed
         As for ``Posterior.sample``.
     """
-    if wider is None:
-        must_have_rows(posterior._problem, "Replicated data")
     rng, seed_text = make_rng(seed)
     tree = posterior.sample(draws, chains=chains, seed=rng)
     problem = posterior._problem

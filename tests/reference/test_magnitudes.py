@@ -180,7 +180,7 @@ def test_predictions_of_large_counts():
     y = 3 * 10**14
     m = bk.Model()
     m.observed("y", bk.Binomial(N, m.latent("p", bk.Beta(1, 1))))
-    draws = m.condition({"y": y}).predict(draws=4000, chains=1, seed=1)["posterior_predictive"]["y"].values.ravel()
+    draws = m.condition({"y": y}).predict().sample(4000, chains=1, seed=1)["posterior_predictive"]["y"].values.ravel()
     law = bk.BetaBinomial(N, 1 + y, 1 + N - y)
     z = (draws - float(law.mean())) / float(law.sd())
     assert abs(z.mean()) < 4 / 4000**0.5 and abs(z.std() - 1) < 4 / 8000**0.5

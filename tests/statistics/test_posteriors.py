@@ -123,7 +123,7 @@ def test_new_rows_are_predicted_from_statistics():
     m.observed("y", bk.Normal(m.latent("a", bk.Normal(0, 10), dims="g")[g], 1.0), dims="obs")
     data = {"g": list("aabb"), "y": [1.0, 2.0, 10.0, 11.0]}
     for posterior in (m.condition(data), m.condition(m.summarize(data)), m.condition(data).remove(y=[2.0], g=["a"])):
-        tree = posterior.predict({"g": ["b", "a"]}, seed=1)
+        tree = posterior.predict({"g": ["b", "a"]}).sample(seed=1)
         drawn = tree["predictions"]["y"].mean(["chain", "draw"]).values
         np.testing.assert_allclose(drawn, posterior["a"].mean().values[[1, 0]], atol=0.15)
 
