@@ -156,7 +156,7 @@ def test_predictions_at_few_rows():
     values = data(5)
     posterior = regression(values, 7.0)
     new = np.array([[5.0, -20.0, 0.0], [6.0, -19.0, 1.0]])
-    drawn = posterior.predict({"X": new}, draws=4000, seed=1)["predictions"]["y"].values.reshape(-1, 2)
+    drawn = posterior.predict({"X": new}).sample(4000, seed=1)["predictions"]["y"].values.reshape(-1, 2)
     b, g = fit(values)[0], 7.0
     mean = values["y"].mean() + (new - values["X"].mean(axis=0)) @ b * g / (1 + g)
     assert np.all(np.abs(drawn.mean(axis=0) - mean) < 5 * drawn.std(axis=0) / np.sqrt(len(drawn)))

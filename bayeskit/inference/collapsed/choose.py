@@ -31,11 +31,10 @@ def collapsed_component(problem: Problem, names: Sequence[str]) -> CollapsedComp
     names : sequence of str
         Latents that are connected with each other and with no other.
     """
-    if any(problem.latents[n].prior.distribution.discrete for n in names):
-        return states_core(problem, names)
     found = eliminations(problem, names)
     if isinstance(found, Refusal):
-        return found
+        finite = any(problem.latents[n].prior.distribution.discrete for n in names)
+        return states_core(problem, names) if finite else found
     refusals = []
     for elimination in found[:_TRIES]:
         _check_scales(problem, elimination)

@@ -12,7 +12,7 @@ from bayeskit.conjugate.families import NaturalFamily, Naturals
 from bayeskit.expressions import Expression, Variable, aligner
 from bayeskit.expressions.linear import Position
 from bayeskit.expressions.structure import Index, rename
-from bayeskit.inference.conjugacy import Contribution
+from bayeskit.inference.contribution import Contribution
 from bayeskit.model.problem import Factor
 
 Array = np.ndarray

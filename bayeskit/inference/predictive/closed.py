@@ -20,7 +20,8 @@ from bayeskit.distributions.panels import Panels
 from bayeskit.errors import ImproperError
 from bayeskit.inference.collapsed.cells import CellsCore
 from bayeskit.inference.collapsed.lines import LineCore
-from bayeskit.inference.conjugacy import ConjugateUpdate, Contribution, Refusal, _read_child
+from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, _read_child
+from bayeskit.inference.contribution import Contribution
 from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.exact import ExactComponent, ExactConjugate, ExactFinite, exact_component

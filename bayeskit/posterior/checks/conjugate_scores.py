@@ -28,7 +28,8 @@ from bayeskit.conjugate.families import (
 from bayeskit.conjugate.pull_back import along_frame
 from bayeskit.expressions import Constant
 from bayeskit.expressions.linear import Position
-from bayeskit.inference.conjugacy import ConjugateUpdate, Contribution, natural_parts
+from bayeskit.inference.conjugacy import ConjugateUpdate, natural_parts
+from bayeskit.inference.contribution import Contribution
 from bayeskit.posterior.checks.rows import Groups
 
 Array = np.ndarray
