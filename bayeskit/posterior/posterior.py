@@ -22,9 +22,7 @@ from bayeskit.model.reading import Given, is_summary
 from bayeskit.posterior.checks.interface import Checks
 from bayeskit.posterior.derived import exact_derived
 from bayeskit.posterior.evidence import Evidence, log_evidence
-from bayeskit.posterior.forward import exact_forward
 from bayeskit.posterior.labels import wrapper
-from bayeskit.posterior.prediction import Prediction
 from bayeskit.posterior.tree import GROUPS, to_tree
 from bayeskit.statistics.margins import by_margins
 from bayeskit.statistics.reduction import Reduction
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from bayeskit.model import Model
     from bayeskit.posterior.laplace import Laplace
     from bayeskit.posterior.mode import Mode
+    from bayeskit.posterior.prediction import Prediction
 
 Array = np.ndarray
 
@@ -384,6 +383,8 @@ class Posterior(Checks):
         Prediction
             ``prediction["y"]`` is a distribution; ``sample``, ``summary``.
         """
+        from bayeskit.posterior.prediction import Prediction
+
         return Prediction(self, new_columns, columns, include_noise=include_noise)
 
     def save(self, path: str | Path, *, draws: xr.DataTree | None = None) -> None:
@@ -434,9 +435,12 @@ def exact_marginal(plan: Plan, name: str) -> Distribution:
         if isinstance(marginal, Refusal):
             raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
         return marginal
-    forward = exact_forward(plan, name) if name in plan.forward else None
-    if forward is not None:
-        return forward
+    if name in plan.forward:
+        from bayeskit.posterior.forward import exact_forward
+
+        forward = exact_forward(plan, name)
+        if forward is not None:
+            return forward
     raise RefusedError(f"'{name}' has no exact marginal here ({plan.notes[name]}). Use sample() or summary().")
 
 

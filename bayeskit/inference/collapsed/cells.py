@@ -166,6 +166,8 @@ class CellsCore:
             mean, variance = group.moments({**self.problem.env, **values})
         cell = np.broadcast_to(np.arange(group.groups)[None, :, None], (1, group.groups, group.width))
         entry = group.by_name(cell.astype(float))[name].reshape(-1).astype(np.int64)
-        mean, sd = group.by_name(mean)[name], np.sqrt(group.by_name(variance)[name])
+        # copies, for views would keep the numbers of all names
+        mean, sd = group.by_name(mean)[name].copy(), np.sqrt(group.by_name(variance)[name])
+        del variance
         label = over_nodes(wrap)
         return Mixture(Normal(label(mean), label(sd)), self.line.panels.of(entry))
