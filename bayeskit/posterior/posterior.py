@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeskit.errors import DataError, ImproperError, RefusedError
-from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.explain import explain
 from bayeskit.inference.options import StepOption
 from bayeskit.inference.plan import Plan, make_plan
@@ -20,9 +19,8 @@ from bayeskit.model.binding import Binding
 from bayeskit.model.problem import Problem
 from bayeskit.model.reading import Given, is_summary
 from bayeskit.posterior.checks.interface import Checks
-from bayeskit.posterior.derived import exact_derived
 from bayeskit.posterior.evidence import Evidence, log_evidence
-from bayeskit.posterior.labels import wrapper
+from bayeskit.posterior.marginals import exact_marginal
 from bayeskit.posterior.tree import GROUPS, to_tree
 from bayeskit.statistics.margins import by_margins
 from bayeskit.statistics.reduction import Reduction
@@ -413,35 +411,6 @@ class Posterior(Checks):
 
     def __repr__(self) -> str:
         return f"Posterior of\n{self.model}\n{self.explain()}"
-
-
-def exact_marginal(plan: Plan, name: str) -> Distribution:
-    """Return the exact marginal of a latent or of a derived quantity under a plan."""
-    problem = plan.problem
-    if name in problem.derived:
-        return exact_derived(plan, name)
-    if name not in problem.latents:
-        raise RefusedError(
-            f"'{name}' is not a latent of the posterior. Its latents are {list(problem.latents)}, "
-            f"derived {list(problem.derived)}."
-        )
-    wrap = wrapper(problem, name)
-    component = plan.component_of(name)
-    if component is not None:
-        return component.marginal(name, wrap)
-    collapsed = plan.collapsed_of(name)
-    if collapsed is not None:
-        marginal = collapsed.marginal(name, wrap)
-        if isinstance(marginal, Refusal):
-            raise RefusedError(f"'{name}' has no exact marginal here: {marginal}. Use sample() or summary().")
-        return marginal
-    if name in plan.forward:
-        from bayeskit.posterior.forward import exact_forward
-
-        forward = exact_forward(plan, name)
-        if forward is not None:
-            return forward
-    raise RefusedError(f"'{name}' has no exact marginal here ({plan.notes[name]}). Use sample() or summary().")
 
 
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:

@@ -119,7 +119,7 @@ def sensitivity(plan: Plan, var_names: Sequence[str] | None, prior: Sequence[str
 
 def _marginals(plan: Plan, names: Sequence[str] | None) -> dict[str, Distribution]:
     """Return the exact marginals of latents; by default of all that have one."""
-    from bayeskit.posterior.posterior import exact_marginal
+    from bayeskit.posterior.marginals import exact_marginal
 
     latents = [n for n, e in plan.problem.latents.items() if e.missing_from is None]
     if names is None:
