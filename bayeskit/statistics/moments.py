@@ -128,12 +128,15 @@ def _numbers(frame: Frame, piece: tuple[slice, ...], entries: Sequence[Array], n
 def _of_all(frame: Frame, entries: Sequence[Array], numbers: Numbers, squared: bool) -> Moments:
     """Return the moments of all cells together, in one pass: those of the chunks, merged."""
     counts, means, squares = [], [], []
+    room: list[Array] = []  # for differences: fresh memory for every chunk takes longer than the sums
     for piece in frame.pieces():
         found = _numbers(frame, piece, entries, numbers)
         counts.append(float(len(found[0])))
         means.append([x.sum() / max(1, len(x)) for x in found])
         if squared:
-            e = [x - m for x, m in zip(found, means[-1], strict=True)]
+            if not room or len(room[0]) < len(found[0]):
+                room = [np.empty(len(x)) for x in found]
+            e = [np.subtract(x, m, out=r[: len(x)]) for x, m, r in zip(found, means[-1], room, strict=True)]
             squares.append([a @ b for a, b in combinations_with_replacement(e, 2)])
     chunks = Moments(np.array(counts), tuple(np.array(means).T), tuple(np.array(squares).T))
     return chunks.regrouped(np.zeros(len(counts), dtype=np.int64), 1)
