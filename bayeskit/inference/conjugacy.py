@@ -205,7 +205,7 @@ def match(problem: Problem, name: str) -> ConjugateUpdate | Refusal:
         return Refusal("it fills part of a vector")
     contributions: list[Contribution] = []
     for child in problem.children_of(name):
-        found = _read_child(problem, child, latent)
+        found = read_child(problem, child, latent)
         if isinstance(found, Refusal):
             return found
         contributions.append(found)
@@ -243,7 +243,8 @@ def _article(word: str) -> str:
     return "an" if word[0] in "AEIOU" else "a"
 
 
-def _read_child(problem: Problem, child: Factor, latent: Latent) -> Contribution | Refusal:
+def read_child(problem: Problem, child: Factor, latent: Latent) -> Contribution | Refusal:
+    """Return what a child adds to a latent by its row of the table, or why it has none."""
     name, distribution = latent.name, child.distribution
     if name in child.value.variables:
         return Refusal(f"it is part of the value of '{child.name}'")

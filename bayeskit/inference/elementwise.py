@@ -126,14 +126,14 @@ def elementwise(problem: Problem, name: str) -> Elementwise | Refusal:
         return Refusal(f"{term(problem, terms[0])} couples its entries")
     read = []
     for child in children:
-        places = _one_place(child, latent)
+        places = one_place(child, latent)
         if isinstance(places, Refusal):
             return places
         read.append((child, places))
     return Elementwise(problem, latent, tuple(read))
 
 
-def _one_place(child: Factor, latent: Latent) -> Places | Refusal:
+def one_place(child: Factor, latent: Latent) -> Places | Refusal:
     """Return the one element that each cell of a child touches."""
     try:
         found = [p for e in (child.value, *child.parameters) for p in touches(e, latent.name)]

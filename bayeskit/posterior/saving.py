@@ -103,10 +103,7 @@ def load_draws(path: str | Path) -> xr.DataTree:
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
-    try:
-        header, arrays = read(path)
-    except DataError as error:  # which says that the file is damaged even where its cause is a package that is missing
-        raise error.__cause__ if isinstance(error.__cause__, DataError) else error from None
+    header, arrays = read(path)
     if header.get("kind") != "posterior":
         raise DataError(f"The file '{path}' must hold a posterior. Got {header.get('kind', 'something else')!r}.")
     version = header.get("version")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -54,13 +54,12 @@ def write(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, Arra
     path = _checked_path(path)
     plain = {name: _checked_array(name, array) for name, array in arrays.items()}
     text = json.dumps({"format": FORMAT, "version": VERSION, "header": dict(header)}, allow_nan=False)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}{path.suffix}")  # with the rights that new files have here
     try:
-        (_write_json if path.suffix == ".json" else _write_netcdf)(Path(temporary), text, plain)
+        (_write_json if path.suffix == ".json" else _write_netcdf)(temporary, text, plain)
         os.replace(temporary, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -80,6 +79,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
         said, arrays = (_read_json if path.suffix == ".json" else _read_netcdf)(path)
         wrong = said["format"] != FORMAT
         version, header = int(said["version"]), dict(said["header"])
+    except DataError:  # it says what is missing
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(_not_ours(path)) from error
     if wrong:

@@ -1,6 +1,7 @@
 """Files of arrays: what is read is what was written, to the last bit, and nothing else is read."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -78,3 +79,16 @@ def test_text_that_netcdf_cannot_hold(tmp_path):
         write(tmp_path / "x.nc", {}, {"x": text})
     write(tmp_path / "x.json", {}, {"x": text})
     assert read(tmp_path / "x.json")[1]["x"].tolist() == text.tolist()
+
+
+def test_files_have_the_rights_of_new_files(tmp_path):
+    (tmp_path / "plain.json").write_text("{}")
+    write(tmp_path / "sums.json", {}, {"x": np.zeros(2)})
+    assert (tmp_path / "sums.json").stat().st_mode == (tmp_path / "plain.json").stat().st_mode
+
+
+def test_a_missing_package_is_told_when_reading(tmp_path, monkeypatch):
+    write(tmp_path / "sums.nc", {}, {"x": np.zeros(2)})
+    monkeypatch.setitem(sys.modules, "h5netcdf", None)
+    with pytest.raises(DataError, match=r"Install 'bayeskit\[io\]'"):
+        read(tmp_path / "sums.nc")

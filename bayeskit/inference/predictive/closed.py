@@ -20,8 +20,9 @@ from bayeskit.distributions.panels import Panels
 from bayeskit.errors import ImproperError
 from bayeskit.inference.collapsed.cells import CellsCore
 from bayeskit.inference.collapsed.lines import LineCore
-from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, _read_child
+from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, read_child
 from bayeskit.inference.contribution import Contribution
+from bayeskit.inference.elementwise import one_place
 from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.exact import ExactComponent, ExactConjugate, ExactFinite, exact_component
@@ -216,7 +217,7 @@ class Knowledge:
     def _pair(self, factor: Factor, name: str, nodes: Nodes, label: Labeller) -> tuple[Distribution, bool]:
         """Return the predictive of a child of one latent that is in a natural family given the nodes."""
         latent = self.plan.problem.latents[name]
-        contribution = _read_child(replace(self.plan.problem, env=self.env), factor, latent)
+        contribution = read_child(replace(self.plan.problem, env=self.env), factor, latent)
         if isinstance(contribution, Refusal):
             raise NoClosedForm(f"'{factor.name}' is no conjugate child of '{name}': {contribution}")
         family, naturals = self.naturals(name, contribution, nodes.env)
@@ -269,9 +270,7 @@ class Knowledge:
 
 def _place(factor: Factor, latent: Latent) -> Any:
     """Return the one element of a latent that each cell of a factor touches."""
-    from bayeskit.inference.elementwise import _one_place
-
-    places = _one_place(factor, latent)
+    places = one_place(factor, latent)
     if isinstance(places, Refusal):
         raise NoClosedForm(f"of '{latent.name}': {places}")
     return places

@@ -11,7 +11,7 @@ from bayeskit.expressions import aligner
 from bayeskit.expressions.linear import NotLinear, Position, linear_form
 from bayeskit.inference.collapsed.cells import CellsCore
 from bayeskit.inference.conjugacy import Refusal
-from bayeskit.inference.elementwise import _one_place
+from bayeskit.inference.elementwise import one_place
 from bayeskit.inference.predictive.cells import Environment, Labeller, NoClosedForm, gathered
 from bayeskit.model.problem import Factor, Problem
 
@@ -27,7 +27,7 @@ def own_cells(problem: Problem, core: CellsCore, names: list[str], factor: Facto
     cells = np.arange(latent.size).reshape(1, *latent.shape)
     found: list[Array] = []
     for name in names:
-        places = _one_place(factor, problem.latents[name])
+        places = one_place(factor, problem.latents[name])
         if isinstance(places, Refusal):
             raise NoClosedForm(f"of '{name}': {places}")
         own: Mapping[str, Position] = {d: places[d] for d in latent.variable.dims if d in places}
