@@ -36,7 +36,7 @@ def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal
         return Refusal("no point of positive density was found to start from")
     try:
         with np.errstate(all="ignore"):
-            prepared = prepare(density, starts, newton=density.newton)
+            prepared = prepare(density, starts, newton=density.newton, settle=density.settle)
     except RefusedError as error:
         return Refusal(str(error))
     except np.linalg.LinAlgError as error:

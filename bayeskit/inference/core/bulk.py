@@ -26,6 +26,8 @@ Array = np.ndarray
 
 # Of the pilot draws: what is prepared is the same every time.
 SEED = 20_250_711
+# Points about every mode that pieces may prepare by.
+ABOUT = 40
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def prepare(
     starts: Array,
     *,
     newton: Newton | None = None,
+    settle: Callable[[Array], None] | None = None,
     largest: int | None = None,
     seed: int = SEED,
 ) -> Prepared:
@@ -118,6 +121,8 @@ def prepare(
         found; others may be.
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a log-concave density: its one mode is found with it.
+    settle : callable, optional
+        Told of points ``(m, d)`` about the modes, spread as draws will be, before many points are asked for.
     largest : int, optional
         Points of one call at most.
     seed : int
@@ -136,6 +141,8 @@ def prepare(
             "A core cannot be sampled where its density is zero: it is zero at all points near the starts.\n"
             "Give initial values inside the support."
         )
+    if settle is not None:
+        settle(np.concatenate([mode.at + rng.standard_normal((ABOUT, len(mode.at))) @ mode.root.T for mode in modes]))
     modes, pilots = piloted(target, modes, rng)
     best = max(pilots, key=lambda pilot: pilot.merit)
     reason = _reason(target, modes, best)

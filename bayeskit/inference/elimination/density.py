@@ -12,6 +12,7 @@ import numpy as np
 from bayeskit.inference.core.linear_rows import linear_rows
 from bayeskit.inference.core.newton import Newton, newton_of
 from bayeskit.inference.elimination.pieces import Piece
+from bayeskit.inference.elimination.plates import PlateIntegral
 from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.problem import Factor, Problem
 
@@ -59,6 +60,14 @@ class CollapsedDensity:
     def factors(self) -> tuple[Factor, ...]:
         """Every factor it holds, those of its pieces included."""
         return self.own + tuple(f for p in self.pieces for f in p.factors)
+
+    def settle(self, u: Array) -> None:
+        """Let pieces prepare for many points near some, ``(n, d)``, that are spread as draws will be."""
+        values, _ = self.scale.unpack(u, self.problem.env)
+        env = {**self.problem.env, **values}
+        for piece in self.pieces:
+            if isinstance(piece, PlateIntegral):
+                piece.settle(env)
 
     def __call__(self, u: Array) -> Array:
         """Return the log density at points ``(n, d)``: ``(n,)``."""

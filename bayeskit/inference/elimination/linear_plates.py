@@ -71,17 +71,17 @@ class RowsOf:
             self._layouts[batch] = Layout(np.tile(np.bincount(self.owner, minlength=width), batch))
         return self._layouts[batch]
 
-    def _laid(self, expression: Expression, env: Environment) -> Array:
+    def laid(self, expression: Expression, env: Environment) -> Array:
         """Return an expression by sorted row: ``(batch or 1, rows)``."""
         with np.errstate(divide="ignore"):
             values = aligner(expression.dims, self.dims)(expression.evaluate(env))
         values = np.asarray(np.broadcast_to(values, (values.shape[0], *self.shape)), dtype=float)
-        values = values.reshape(values.shape[0], self.owner.size)
+        values = values.reshape(values.shape[0], -1)
         return values if self.order is None else values[:, self.order]
 
     def at(self, env: Environment, batch: int, width: int) -> tuple[Rows, Array]:
         """Return the rows of all entries of a batch, and what does not depend on the elements ``(batch,)``."""
-        a = np.maximum(self._laid(self.offset, env), _LEAST)
+        a = np.maximum(self.laid(self.offset, env), _LEAST)
         rest = a @ self.y + self.constant
         layout = self._layout(batch, width)
         c, unit, y = self._coefficients(env, batch, width, layout)
@@ -89,11 +89,17 @@ class RowsOf:
         a = np.broadcast_to(a, (batch, a.shape[1])).ravel()
         return self.kind(layout, a, y, weight, c, unit), np.broadcast_to(rest, (batch,))
 
+    def some(self, which: Array) -> RowsOf:
+        """Return some of the rows, without the constant."""
+        order = np.flatnonzero(which) if self.order is None else self.order[which]
+        rows = {"owner": self.owner[which], "y": self.y[which], "weight": self.weight[which]}
+        return replace(self, order=order, constant=0.0, _layouts={}, **rows)
+
     def _coefficients(
         self, env: Environment, batch: int, width: int, layout: Layout
     ) -> tuple[Array | None, Array | None, Array]:
         """Return coefficients by row or by cell, and the sums of y (times c, where c differs within a cell)."""
-        c = self._laid(self.coefficient, env)
+        c = self.laid(self.coefficient, env)
         sums = np.tile(np.bincount(self.owner, self.y, width), batch)
         if not self.owner.size or (c == 1.0).all():
             return None, None, sums

@@ -7,7 +7,7 @@ which every cell of every child touches one element. All elements at all core po
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -20,6 +20,7 @@ from bayeskit.inference.elimination.cell_modes import Cells
 from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
 from bayeskit.inference.elimination.general_cells import GeneralPlate, Starter, rows_of
 from bayeskit.inference.elimination.linear_plates import LinearPlate, linear_plate
+from bayeskit.inference.elimination.near_plate import NearPlate, near_plate
 from bayeskit.inference.elimination.one_peak import more_peaks
 from bayeskit.model.problem import Factor, Problem
 
@@ -30,6 +31,53 @@ _AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in
 _MOST = 500_000  # of those of one core point
 _NEGLIGIBLE = 50.0  # nats
 _TOLERANCE = 1e-6  # error of the log marginal of a plate
+
+
+@dataclass(eq=False)
+class _Found:
+    """What is found of a plate in some entries of a batch: all ``(entries,)``, and draws of each entry or many of one.
+
+    Attributes
+    ----------
+    log_marginal, error : array
+        Of the plate.
+    strays : array of bool
+        Whether an approximation was asked beyond where it holds.
+    values, log_density : array or None
+        Draws ``(draws, *dims)`` and their log density, where they are wanted.
+    """
+
+    log_marginal: Array
+    error: Array
+    strays: Array
+    values: Array | None
+    log_density: Array | None
+
+    @classmethod
+    def room(cls, entries: int, copies: int, shape: tuple[int, ...], *, drawn: bool) -> _Found:
+        """Return room for it."""
+        draws = entries * copies
+        own = (np.empty((draws, *shape)), np.empty(draws)) if drawn else (None, None)
+        return cls(np.empty(entries), np.empty(entries), np.zeros(entries, dtype=bool), *own)
+
+    def _all(self) -> list[Array | None]:
+        return [self.log_marginal, self.error, self.strays, self.values, self.log_density]
+
+    def take(self, which: Array) -> _Found:
+        """Return some entries, of one draw each."""
+        return _Found(*(None if a is None else a[which] for a in self._all()))  # type: ignore[arg-type]
+
+    def beside(self, other: _Found, own: Array) -> _Found:
+        """Return the entries of both, these being those that ``own`` marks."""
+
+        def laid(mine: Array | None, others: Array | None) -> Array | None:
+            if mine is None or others is None:
+                return None
+            out = np.empty((own.size, *mine.shape[1:]), dtype=mine.dtype)
+            out[own], out[~own] = mine, others
+            return out
+
+        return _Found(*map(laid, self._all(), other._all()))  # type: ignore[arg-type]
 
 
 class PlateIntegral:
@@ -62,52 +110,83 @@ class PlateIntegral:
         self.reason = f"{integrals}: {plate.description}"
         self.cost = plate.width  # rows are worked on in chunks of its own
         self.error, self._highest = 0.0, -np.inf
+        self.near: NearPlate | None = None
 
-    @np.errstate(all="ignore")
+    def settle(self, env: Environment) -> None:
+        """Prepare for many points of the core near some, ``(batch, *dims)``, that are spread as its draws will be."""
+        env, batch, _ = self._given(env)
+        if isinstance(self.plate, LinearPlate) and batch > 1:
+            with np.errstate(all="ignore"):
+                self.near = near_plate(self.problem, self.plate, env, batch, self.tolerance)
+
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
         env, batch, shown = self._given(env)
-        out, errors = np.empty(batch), np.empty(batch)
-        start = self.plate.starter(env, batch)
-        for chunk in self._chunks(batch):
-            cells, rest = self.plate.cells(rows_of(env, chunk), chunk.stop - chunk.start)
-            parts = [found for _, found in self._parts(cells, start)]
-            out[chunk] = rest + np.concatenate([p.log_mass for p in parts]).reshape(rest.size, -1).sum(axis=1)
-            errors[chunk] = np.concatenate([p.error for p in parts]).reshape(rest.size, -1).sum(axis=1)
-        self._note(out, errors)
-        return np.broadcast_to(out, (shown,)).copy() if shown != batch else out
+        found = self._found(env, batch)
+        self._note(found.log_marginal, found.error)
+        return np.broadcast_to(found.log_marginal, (shown,)).copy() if shown != batch else found.log_marginal
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
         values, log_density, _ = self.propose(env, rng, batch)
         return values, log_density
 
-    @np.errstate(all="ignore")
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
         """Return a joint draw, its log density, and the log of the integral of its factors."""
         env, entries, _ = self._given(env)
-        copies = batch if entries == 1 else 1
-        values = np.empty((batch, *self.latent.shape))
-        log_density, log_marginal = np.empty(batch), np.empty(entries)
-        start = self.plate.starter(env, entries)
-        for chunk in self._chunks(entries):
+        found = self._found(env, entries, rng, batch if entries == 1 else 1)
+        assert found.values is not None
+        assert found.log_density is not None
+        return {self.latent.name: found.values}, found.log_density, np.broadcast_to(found.log_marginal, (batch,))
+
+    @np.errstate(all="ignore")
+    def _found(self, env: Environment, entries: int, rng: np.random.Generator | None = None, copies: int = 1) -> _Found:
+        """Integrate, by what was prepared for points near some where it holds; and draw, where there is a source."""
+        if self.near is None:
+            return self._by(self.plate, env, entries, rng, copies)
+        bound = self.near.bound(env, entries)
+        held = np.flatnonzero(np.isfinite(bound))
+        if not held.size:
+            return self._by(self.plate, env, entries, rng, copies)
+        found = self._by(self.near, rows_of(env, held), held.size, rng, copies)
+        found.error += bound[held]
+        again = np.ones(entries, dtype=bool)
+        again[held] = found.strays
+        if not again.any():
+            return found
+        exact = self._by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()), rng, copies)
+        return exact if again.all() else exact.beside(found.take(~found.strays), again)
+
+    def _by(
+        self, plate: GeneralPlate | LinearPlate, env: Environment, entries: int, rng: np.random.Generator | None, copies: int
+    ) -> _Found:
+        """Integrate a plate in all entries, and draw where there is a source of randomness."""
+        found = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
+        start = plate.starter(env, entries)
+        for chunk in self._chunks(entries, plate):
             here = rows_of(env, chunk)
-            cells, rest = self.plate.cells(here, chunk.stop - chunk.start)
-            z, density = np.empty((copies, cells.size)), np.empty((copies, cells.size))
-            masses = np.empty(cells.size)
+            cells, rest = plate.cells(here, chunk.stop - chunk.start)
+            mass, error, strays = np.empty(cells.size), np.empty(cells.size), np.zeros(cells.size, dtype=bool)
+            z, density = np.empty((2, copies, cells.size if rng is not None else 0))
             stop = 0
-            for part, found in self._parts(cells, start, to_draw=True):
+            for part, integrals in self._parts(cells, start, plate, to_draw=rng is not None):
                 some = slice(stop, stop := stop + part.size)
-                z[:, some] = found.sample(rng, copies)
-                density[:, some] = part.log_density(z[:, some]) - found.log_mass
-                masses[some] = found.log_mass
-            z = z.reshape(copies * rest.size, *self.latent.shape)
-            where = slice(None) if copies > 1 else chunk
-            values[where], jacobian = self.plate.values(here, z)
-            density = density.reshape(z.shape) - jacobian
-            log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
-            log_marginal[chunk] = rest + masses.reshape(rest.size, -1).sum(axis=1)
-        return {self.latent.name: values}, log_density, np.broadcast_to(log_marginal, (batch,))
+                mass[some], error[some] = integrals.log_mass, integrals.error
+                if isinstance(plate, NearPlate):
+                    strays[some] = plate.strays(part, integrals)
+                if rng is not None:
+                    z[:, some] = integrals.sample(rng, copies)
+                    density[:, some] = part.log_density(z[:, some]) - integrals.log_mass
+            found.log_marginal[chunk] = rest + mass.reshape(rest.size, -1).sum(axis=1)
+            found.error[chunk] = error.reshape(rest.size, -1).sum(axis=1)
+            found.strays[chunk] = strays.reshape(rest.size, -1).any(axis=1)
+            if found.values is not None and found.log_density is not None:
+                z = z.reshape(copies * rest.size, *self.latent.shape)
+                where = slice(None) if copies > 1 else chunk
+                found.values[where], jacobian = plate.values(here, z)
+                density = density.reshape(z.shape) - jacobian
+                found.log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
+        return found
 
     def _note(self, log_marginals: Array, errors: Array) -> None:
         """Remember the largest error of the core points that matter."""
@@ -129,15 +208,17 @@ class PlateIntegral:
         batch = max((v.shape[0] for v in here.values()), default=1)
         return here, batch, max(batch, *(v.shape[0] for v in env.values())) if env else batch
 
-    def _chunks(self, batch: int) -> list[slice]:
-        size = max(1, _AT_ONCE // self.plate.numbers)
+    def _chunks(self, batch: int, plate: GeneralPlate | LinearPlate) -> list[slice]:
+        size = max(1, _AT_ONCE // plate.numbers)
         return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
 
-    def _parts(self, cells: Cells, start: Starter, *, to_draw: bool = False) -> Iterator[tuple[Cells, Integrals]]:
+    def _parts(
+        self, cells: Cells, start: Starter, plate: GeneralPlate | LinearPlate, *, to_draw: bool
+    ) -> Iterator[tuple[Cells, Integrals]]:
         """Integrate all cells, a large plate in parts."""
         at, scale = start(cells)
         tolerance = self.tolerance / self.plate.width
-        size = max(1, _MOST * self.plate.width // self.plate.numbers)
+        size = max(1, _MOST * plate.width // plate.numbers)
         for i in range(0, cells.size, size):
             some = slice(i, i + size)
             part = cells if cells.size <= size else cells.take(np.arange(cells.size)[some])
