@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -296,6 +297,19 @@ class LogRows(Rows):
         return rates if self.weight is None else rates * self.weight
 
 
+class Expanded(Protocol):
+    """Rows of all cells as something else than rows."""
+
+    def add(self, x: Array, total: Array) -> None:
+        """Add the log density of every cell at points x to a total: both ``(n, cells)``."""
+
+    def derivatives(self, x: Array) -> Array:
+        """Return the log density of every cell and its derivatives by x: ``(5, cells)``."""
+
+    def take(self, index: Array) -> Expanded:
+        """Return those of some cells."""
+
+
 @dataclass(frozen=True, eq=False)
 class LinearCells:
     """Cells ``x = centre + spread z`` with z standard normal and rows that are linear in x.
@@ -306,11 +320,14 @@ class LinearCells:
         Means and standard deviations.
     rows : tuple of Rows
         Rows of one or more kinds.
+    expanded : tuple of Expanded
+        Further rows, that are not held one by one.
     """
 
     centre: Array
     spread: Array
     rows: tuple[Rows, ...]
+    expanded: tuple[Expanded, ...] = ()
     concave: bool = True
     analytic: bool = True
     anchored: bool = False
@@ -327,7 +344,7 @@ class LinearCells:
         out = z * z
         out *= -0.5
         out -= _LOG_ROOT_2PI
-        for rows in self.rows:
+        for rows in (*self.rows, *self.expanded):
             rows.add(x, out)
         return out
 
@@ -335,7 +352,7 @@ class LinearCells:
         """Return the log densities and their derivatives: ``(5, size)``."""
         x = self.centre + self.spread * z
         out = np.zeros((5, self.size))
-        for rows in self.rows:
+        for rows in (*self.rows, *self.expanded):
             out += rows.derivatives(x)
         factor = self.spread
         for k in range(1, 5):
@@ -348,7 +365,8 @@ class LinearCells:
 
     def take(self, index: Array) -> LinearCells:
         """Return some of the cells."""
-        return LinearCells(self.centre[index], self.spread[index], tuple(r.take(index) for r in self.rows))
+        rows, expanded = tuple(r.take(index) for r in self.rows), tuple(e.take(index) for e in self.expanded)
+        return LinearCells(self.centre[index], self.spread[index], rows, expanded)
 
 
 @dataclass(frozen=True, eq=False)

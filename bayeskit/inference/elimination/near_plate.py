@@ -43,25 +43,27 @@ class NearPlate(LinearPlate):
         super().__init__(plate.general, rest)
         self.expansions, self.tolerance = expansions, tolerance
         self.numbers += 5 * self.width
+        held = int(sum(np.isfinite(e.radius).sum() for e in expansions))
+        self.description = f"{plate.description}, the rows of {held:,} of them as polynomials about the mode"
 
     def cells(self, env: Environment, batch: int) -> tuple[LinearCells, Array]:
         """Return the cells of all entries of a batch, one entry after another, and what does not depend on them."""
         cells, rest = super().cells(env, batch)
         parts = [e.at(env, batch, self.width) for e in self.expansions]
-        return replace(cells, rows=(*(r for r, _ in parts), *cells.rows)), rest + sum(p for _, p in parts)
+        return replace(cells, expanded=tuple(e for e, _ in parts)), rest + sum(p for _, p in parts)
 
     def starter(self, env: Environment, batch: int) -> Starter:
         """Return where modes are looked for: Newton's step from the middle of where cells peaked."""
 
         def start(cells: Cells) -> tuple[Array, Array]:
             assert isinstance(cells, LinearCells)
-            at = next(r.middle for r in cells.rows if isinstance(r, PolynomialRows))
             square = cells.spread * cells.spread
+            expanded = [e for e in cells.expanded if isinstance(e, PolynomialRows)]
+            at = expanded[0].middle
             slope, curvature = np.zeros(at.size), np.zeros(at.size)
-            for rows in cells.rows:
-                if isinstance(rows, PolynomialRows):
-                    first, second = rows.amid
-                    slope, curvature = slope + first, curvature - second
+            for rows in expanded:
+                first, second = rows.amid
+                slope, curvature = slope + first, curvature - second
             step = (square * slope - (at - cells.centre)) / (1.0 + square * curvature)
             x = np.where(curvature > 0.0, at + step, at)
             return np.nan_to_num((x - cells.centre) / cells.spread), np.ones(at.size)
@@ -82,13 +84,15 @@ class NearPlate(LinearPlate):
         rough = np.zeros(cells.size, dtype=bool)
         rough[found.rough] = True
         out = np.zeros(cells.size, dtype=bool)
-        for rows in cells.rows:
+        for rows in cells.expanded:
             if isinstance(rows, PolynomialRows):
                 out |= rows.strays(x, width) | (rough & np.isfinite(rows.radius))
         return out
 
 
-def near_plate(problem: Problem, plate: LinearPlate, env: Environment, batch: int, tolerance: float) -> NearPlate | None:
+def near_plate(
+    problem: Problem, plate: LinearPlate, env: Environment, batch: int, tolerance: float
+) -> NearPlate | None:
     """Return the plate expanded about some points of the core; None where that is of no use.
 
     Parameters
@@ -124,7 +128,7 @@ def near_plate(problem: Problem, plate: LinearPlate, env: Environment, batch: in
     if not expansions:
         return None
     near = NearPlate(plate, tuple(expansions), tuple(rest), tolerance)
-    return near if _agrees(plate, near, env, modes.at.reshape(shape)) else None
+    return near if _agrees(plate, near, env, modes.at.reshape(shape), modes.scale.reshape(shape)) else None
 
 
 def _expanded(
@@ -158,13 +162,13 @@ def _expanded(
     return expansion, [rows.some(left)] if left.any() else []
 
 
-def _agrees(plate: LinearPlate, near: NearPlate, env: Environment, z: Array) -> bool:
+def _agrees(plate: LinearPlate, near: NearPlate, env: Environment, z: Array, scale: Array) -> bool:
     """Whether the polynomials are the rows, at some points and about the modes of the cells there."""
     held = np.flatnonzero(np.isfinite(near.bound(env, len(z))))[:_CHECKED]
     if not held.size:
         return False
     here = {k: v if len(v) == 1 else v[held] for k, v in env.items()}
-    at = z[held].ravel() + np.array([[-1.0], [0.0], [1.0]])
+    at = z[held].ravel() + scale[held].ravel() * np.array([[-1.0], [0.0], [1.0]])
     values = []
     for one in (plate, near):
         cells, rest = one.cells(here, held.size)

@@ -106,8 +106,8 @@ class PlateIntegral:
         children = tuple(f for f, _ in general(plate).conditional.children)
         self.factors: tuple[Factor, ...] = (self.latent.prior, *children)
         self.given = frozenset().union(*(f.variables for f in self.factors)) - {self.latent.name}
-        integrals = "one number" if plate.width == 1 else f"{plate.width} numbers, independent given the rest"
-        self.reason = f"{integrals}: {plate.description}"
+        self._integrals = "one number" if plate.width == 1 else f"{plate.width} numbers, independent given the rest"
+        self.reason = f"{self._integrals}: {plate.description}"
         self.cost = plate.width  # rows are worked on in chunks of its own
         self.error, self._highest = 0.0, -np.inf
         self.near: NearPlate | None = None
@@ -118,6 +118,8 @@ class PlateIntegral:
         if isinstance(self.plate, LinearPlate) and batch > 1:
             with np.errstate(all="ignore"):
                 self.near = near_plate(self.problem, self.plate, env, batch, self.tolerance)
+            if self.near is not None:
+                self.reason = f"{self._integrals}: {self.near.description}"
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
@@ -158,7 +160,12 @@ class PlateIntegral:
         return exact if again.all() else exact.beside(found.take(~found.strays), again)
 
     def _by(
-        self, plate: GeneralPlate | LinearPlate, env: Environment, entries: int, rng: np.random.Generator | None, copies: int
+        self,
+        plate: GeneralPlate | LinearPlate,
+        env: Environment,
+        entries: int,
+        rng: np.random.Generator | None,
+        copies: int,
     ) -> _Found:
         """Integrate a plate in all entries, and draw where there is a source of randomness."""
         found = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
