@@ -142,7 +142,8 @@ def prepare(
             "Give initial values inside the support."
         )
     if settle is not None:
-        settle(np.concatenate([mode.at + rng.standard_normal((ABOUT, len(mode.at))) @ mode.root.T for mode in modes]))
+        steps = np.random.default_rng([seed, 1]).standard_normal((ABOUT, starts.shape[1]))
+        settle(np.concatenate([mode.at + steps @ mode.root.T for mode in modes]))
     modes, pilots = piloted(target, modes, rng)
     best = max(pilots, key=lambda pilot: pilot.merit)
     reason = _reason(target, modes, best)
