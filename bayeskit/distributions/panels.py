@@ -311,13 +311,14 @@ def _chunked(kernel: Any, value: Any, cell: Any) -> Array:
 def _search(table: Array, row: Array, value: Array) -> Array:
     """Find the last entry of an increasing row at or below a value, the last of all left out: by bisection."""
     width = table.shape[1]
+    if len(table) == 1:
+        return np.minimum(np.searchsorted(table[0, 1:-1], value, side="right"), width - 2)
     flat, start = table.ravel(), row * width
-    low, high = np.zeros(value.shape, dtype=np.int64), np.full(value.shape, width - 1)
-    for _ in range(int(width - 1).bit_length()):
-        middle = (low + high) // 2
-        go = flat[start + middle] <= value
-        low, high = np.where(go, middle, low), np.where(go, high, middle)
-    return np.minimum(low, width - 2)
+    place, last = start, start + width - 2
+    for power in reversed(range(int(width - 1).bit_length())):
+        ahead = np.minimum(place + 2**power, last)
+        place = np.where(flat.take(ahead) <= value, ahead, place)
+    return place - start
 
 
 def _series(coefficients: Array, t: Array) -> Array:

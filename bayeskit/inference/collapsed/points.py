@@ -75,13 +75,17 @@ class BulkCore:
         u = result.vectors.reshape(chains * draws, -1)
         values, jacobian = self.density.scale.unpack(u, self.problem.env)
         lp = result.log_density.reshape(-1) - jacobian
-        drawn = {n: np.concatenate([values[n] for values, _ in proposed]) for n in proposed[0][0]}
-        own = np.concatenate([density for _, density in proposed])
+        drawn = {n: _joined([values[n] for values, _ in proposed]) for n in proposed[0][0]}
+        own = _joined([density for _, density in proposed])
         stays = np.flatnonzero(~result.accepted)
         if len(stays) and drawn:  # where the core stays, what is below it is drawn anew
-            again, own[stays] = self.density.draw_pieces({n: v[stays] for n, v in values.items()}, rng)
+            here = {n: v[stays] for n, v in values.items()}
+            again, own[stays] = self.density.draw_pieces(here, rng, self.density.proposing)
             for name, value in again.items():
                 drawn[name][stays] = value
+        if self.density.drawn_after:
+            below, more = self.density.draw_pieces(values, rng, self.density.drawn_after)
+            drawn, own = drawn | below, own + more
         judge = result if chains * draws >= len(self.prepared.log_weights) else self.prepared
         figures = {
             "acceptance_rate": float(result.accepted.mean()),
@@ -137,6 +141,11 @@ class BulkCore:
     def marginal(self, name: str, wrap: Any) -> Refusal:
         """Refuse: the core is known by draws."""
         return Refusal(f"its core {', '.join(repr(n) for n in self.core)} is sampled")
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Return parts as one array, without a copy where there is one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _stuck(accepted: Array) -> str:

@@ -65,11 +65,13 @@ class RowsOf:
 
     def _layout(self, batch: int, width: int) -> Layout:
         """Return which rows belong to which cell, for a batch; the last few are kept."""
-        if batch not in self._layouts:
+        found = self._layouts.get(batch)
+        if found is None:
+            found = Layout(np.tile(np.bincount(self.owner, minlength=width), batch))
             if len(self._layouts) > 3:
-                self._layouts.clear()
-            self._layouts[batch] = Layout(np.tile(np.bincount(self.owner, minlength=width), batch))
-        return self._layouts[batch]
+                self._layouts.clear()  # which another thread may do at any time
+            self._layouts[batch] = found
+        return found
 
     def laid(self, expression: Expression, env: Environment) -> Array:
         """Return an expression by sorted row: ``(batch or 1, rows)``."""
