@@ -16,7 +16,7 @@ from bayeskit.distributions.domains import Array
 
 __all__ = ["Part", "by_parts", "cells_at_once", "columns_of", "parts_of"]
 
-HELD = 2**18  # numbers of one table held at a time: what a processor's own memory holds
+HELD = 2**17  # numbers of one table held at a time: what a processor's own memory holds
 
 
 def cells_at_once(numbers: int) -> int:

@@ -126,7 +126,11 @@ class Chunked(Distribution):
     def _moments(self) -> Array:
         """Means and variances of all cells, which are found together: ``(2, cells)``."""
         cells = np.arange(int(np.max(np.asarray(self.canonical["cell"]), initial=0)) + 1)
-        found: Array = self._by_parts(lambda made, part: np.stack([made._mean(part.place), made._var(part.place)]), cells)
+
+        def answer(made: Any, part: Part) -> Any:
+            return np.stack([made._mean(part.place), made._var(part.place)])
+
+        found: Array = self._by_parts(answer, cells)
         return found
 
     def _mean(self, cell: Any) -> Any:

@@ -24,13 +24,14 @@ from bayeskit.distributions.by_parts import Part, by_parts, cells_at_once, colum
 from bayeskit.distributions.domains import Array
 from bayeskit.distributions.line_tails import Tail, read_tail
 
-__all__ = ["NODES", "ORDER", "TO_LEGENDRE", "WEIGHTS", "Panels", "gauss_points", "masses", "place"]
+__all__ = ["NODES", "ORDER", "TO_LEGENDRE", "WEIGHTS", "Panels", "gauss_points", "log_integrals", "masses", "place"]
 
 ORDER = 16
 NODES, WEIGHTS = roots_legendre(ORDER)
 # From values at the nodes to Legendre coefficients: the discrete orthogonality of the Gauss rule.
 TO_LEGENDRE = (np.arange(ORDER) + 0.5)[:, None] * legvander(NODES, ORDER - 1).T * WEIGHTS
 _CHUNK = 16384
+_COLUMNS = 768
 
 
 def _integrate() -> Array:
@@ -57,8 +58,17 @@ def masses(edges: Array, log_values: Array) -> Array:
     """What every node contributes to the integral of a density, ``(panels * ORDER, cells)``."""
     half = 0.5 * np.diff(edges, axis=0)
     with np.errstate(under="ignore"):
-        values = np.exp(log_values).reshape(len(half), ORDER, -1)
-        return (values * WEIGHTS[:, None] * half[:, None]).reshape(log_values.shape)
+        values = np.exp(log_values, order="C")
+        by_panel = values.reshape(len(half), ORDER, -1)
+        by_panel *= WEIGHTS[:, None]
+        by_panel *= half[:, None]
+    return values
+
+
+def log_integrals(edges: Array, log_values: Array) -> Array:
+    """Log of the integrals of densities, ``(cells,)``."""
+    top = log_values.max(axis=0)
+    return np.asarray(top + np.log(masses(edges, log_values - top).sum(axis=0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,14 +293,14 @@ def _tables(panels: Panels) -> _Tables:
     tail = np.exp(panels.tail.log_mass)[:, None]
     total = mass.sum(axis=1, keepdims=True) + tail
     weighted = weighted / np.repeat(total.ravel(), count)
-    density = TO_LEGENDRE @ weighted
-    integral = _INTEGRATE @ density
+    density = _product(TO_LEGENDRE, weighted)
+    integral = _product(_INTEGRATE, density)
     below = np.concatenate([tail / total, (tail + np.cumsum(mass, axis=1)) / total], axis=1)
     below[:, -1] = 1.0
-    steps = np.maximum.accumulate((_AT_KNOTS @ integral).T, axis=1)
-    slopes = np.maximum((_AT_KNOTS[:, :ORDER] @ density).T, 0.0)
+    steps = np.maximum.accumulate(_product(_AT_KNOTS, integral).T, axis=1)
+    slopes = np.maximum(_product(_AT_KNOTS[:, :ORDER], density).T, 0.0)
     with np.errstate(invalid="ignore"):
-        logs = TO_LEGENDRE @ by_row
+        logs = _product(TO_LEGENDRE, by_row)
     return _Tables(
         np.ascontiguousarray(panels.edges.T),
         below,
@@ -301,6 +311,15 @@ def _tables(panels: Panels) -> _Tables:
         np.ascontiguousarray(steps),
         np.ascontiguousarray(slopes),
     )
+
+
+def _product(matrix: Array, columns: Array) -> Array:
+    """Product of a small matrix and many columns, some at a time: all at once they are given to threads, which wait."""
+    result = np.empty((len(matrix), columns.shape[1]))
+    for start in range(0, columns.shape[1], _COLUMNS):
+        at = slice(start, start + _COLUMNS)
+        result[:, at] = matrix @ columns[:, at]
+    return result
 
 
 def place(edges: Array, height: Array, targets: Array) -> Array:

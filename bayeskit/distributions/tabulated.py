@@ -79,10 +79,6 @@ class Tabulated(Distribution):
         ends = (end[cells] if end.size > 1 else end[0] for end in self._ends)
         return Tabulated(self.panels.of(cells), elementwise_transform(*ends), np.arange(len(cells)))
 
-    def over(self, cell: Any) -> Tabulated:
-        """The same distributions laid along other dims: for every entry the number of its cell."""
-        return Tabulated(self.panels, self.given["transform"], cell)
-
     def __repr__(self) -> str:
         return f"Tabulated({show_value(self.given['cell']) if np.ndim(self.given['cell']) else ''})"
 

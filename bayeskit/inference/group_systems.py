@@ -37,7 +37,7 @@ class GroupSums:
     factor: BlockFactor | None
     cell: Array
 
-    def of(self, groups: Array) -> GroupSums:
+    def of(self, groups: Array | slice) -> GroupSums:
         """Return the sums of some groups, apart from their factor."""
         own = {name: getattr(self, name)[groups] for name in ("A", "h", "vv", "rows", "log_det", "cell")}
         return replace(self, factor=None, **own)
@@ -80,7 +80,7 @@ class GroupSystems:
         """How many unknowns a group has."""
         return int(self.pilot.shape[1])
 
-    def of(self, groups: Array) -> GroupSystems:
+    def of(self, groups: Array | slice) -> GroupSystems:
         """Return the systems of some groups."""
         return GroupSystems(
             [part.of(groups) for part in self.fixed], [part.of(groups) for part in self.moving], self.pilot[groups]

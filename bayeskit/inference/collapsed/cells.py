@@ -15,7 +15,7 @@ from bayeskit.distributions.panels import ORDER, gauss_points
 from bayeskit.distributions.transforms import Transform, transform_of
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
-from bayeskit.inference.collapsed.node_mixtures import NormalMixtures, some_at_a_time
+from bayeskit.inference.collapsed.node_mixtures import NormalMixtures, core_marginal
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.line import Line, integrate_line, limits_of
 from bayeskit.inference.elementwise import Elementwise, elementwise
@@ -152,13 +152,10 @@ class CellsCore:
 
     def marginal(self, name: str, wrap: Callable[..., Any]) -> Distribution | Refusal:
         """Return the density of the cells, or for what is integrated out the mixtures over their nodes."""
-        from bayeskit.distributions.tabulated import Tabulated
-
         panels, shape = self.line.panels, self.problem.latents[name].shape
         numbers = wrap(np.arange(np.prod(shape, dtype=int)).reshape(shape))
         if name in self.core:
-            whole = Tabulated(panels, self.density.transform, numbers)
-            return some_at_a_time(whole.of, numbers, panels, like=whole)
+            return core_marginal(panels, self.density.transform, numbers)
         group = next(g for g in self.density.groups if name in g.names)
         if self.problem.latents[name].prior.event:
             return Refusal("its entries are normal together, and mixtures of vectors are not given as distributions")
@@ -166,8 +163,8 @@ class CellsCore:
             group.by_name(np.broadcast_to(n, (1, group.groups, group.width)))[name].reshape(-1).astype(np.int64)
             for n in (np.arange(group.groups)[:, None], np.arange(group.width))
         )
-        mixtures = NormalMixtures(panels, group.systems, self._precisions(group), of_group, of_unknown)
-        return some_at_a_time(mixtures, numbers, panels)
+        systems = group.systems.of(slice(None))
+        return NormalMixtures(panels, systems, self._precisions(group), of_group, of_unknown).over(numbers)
 
     def _precisions(self, group: GroupedBlock) -> list[Array]:
         """Precisions of a group's moving rows at the nodes, found for those of one panel after the other."""

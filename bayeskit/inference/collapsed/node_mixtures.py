@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeskit.distributions.by_parts import cells_at_once
 from bayeskit.distributions.panels import Panels
+from bayeskit.distributions.transforms import Transform
 from bayeskit.inference.group_systems import GroupSystems
+
+if TYPE_CHECKING:
+    from bayeskit.distributions import Distribution
+    from bayeskit.distributions.mixture import Mixture
 
 Array = np.ndarray
 
 
-def some_at_a_time(make: Callable[[Array], Any], cell: Any, panels: Panels, like: Any = None) -> Any:
-    """Return the distribution of entries: of few the one that is made of all, of many one that makes some at a time.
+def core_marginal(panels: Panels, transform: Transform, cell: Any) -> Distribution:
+    """Return the densities of a core, on its own scale.
 
     Parameters
     ----------
-    make : callable
-        From numbers of entries ``(n,)`` to the distribution of these.
-    cell : number or DataArray
-        The number of every entry, with the dims and the labels of the answers.
     panels : Panels
-        What was integrated over.
-    like : Distribution, optional
-        One of the same support, by default that of the first entry.
+        Densities on the unconstrained scale.
+    transform : Transform
+        From one scale to the other.
+    cell : number or DataArray
+        For every entry the number of its density, with the dims and the labels of the answers.
     """
     from bayeskit.distributions.chunked import Chunked
+    from bayeskit.distributions.tabulated import Tabulated
 
-    count, size = np.size(cell), cells_at_once(len(panels.log_values))
-    return make(np.arange(count)).over(cell) if count <= size else Chunked(make, size, cell, like)
+    whole = Tabulated(panels, transform, cell)
+    size = cells_at_once(len(panels.log_values))
+    return whole if panels.cells <= size else Chunked(whole.of, size, cell, like=whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class NormalMixtures:
     group: Array
     unknown: Array
 
-    def __call__(self, entries: Array) -> Any:
+    def __call__(self, entries: Array) -> Mixture:
         """Return the mixtures of some entries."""
         from xarray import DataArray
 
@@ -69,5 +73,12 @@ class NormalMixtures:
         with np.errstate(all="ignore"):
             mean, variance = self.systems.of(group).moments([p[:, group] for p in self.precisions], unknown.tolist())
         nodes = np.arange(len(mean[0]))[:, None]
-        mean, sd = (DataArray(m[which, nodes, place], dims=(NODE, "entry")) for m in (mean, np.sqrt(variance)))
-        return Mixture(Normal(mean, sd), self.panels.of(group[place]))
+        mu, sigma = (DataArray(m[which, nodes, place], dims=(NODE, "entry")) for m in (mean, np.sqrt(variance)))
+        return Mixture(Normal(mu, sigma), self.panels.of(group[place]))
+
+    def over(self, cell: Any) -> Distribution:
+        """Return the mixtures of all entries, numbered by `cell`: where they are many, made some at a time."""
+        from bayeskit.distributions.chunked import Chunked
+
+        count, size = len(self.group), cells_at_once(len(self.panels.log_values))
+        return self(np.arange(count)).over(cell) if count <= size else Chunked(self, size, cell)
