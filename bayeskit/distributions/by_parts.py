@@ -25,7 +25,7 @@ def cells_at_once(numbers: int) -> int:
     Examples
     --------
     >>> cells_at_once(256)
-    1024
+    512
     """
     return max(HELD // max(numbers, 1), 1)
 

@@ -175,7 +175,7 @@ class TestParts:
 
 
 def test_memory_does_not_hold_tables_of_all_cells(monkeypatch):
-    """A tenth of ten thousand regressions, and of what is held at a time, in a tenth of 100 MB; all questions."""
+    """A tenth of ten thousand regressions, and of what is held at a time, in less than a tenth of 100 MB."""
     for module, name in ((parts, "HELD"), (profile, "_HELD"), (grouped_block, "_PART")):
         monkeypatch.setattr(module, name, getattr(module, name) // 10)
     model, data = regressions(1000)
