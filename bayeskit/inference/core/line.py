@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from bayeskit.distributions.elementwise import Transform
-from bayeskit.distributions.panels import Panels, gauss_points, masses, place
+from bayeskit.distributions.panels import Panels, log_integrals, place
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.core.profile import DEPTH, Profile, scan
 from bayeskit.inference.core.refinement import refine
@@ -40,34 +39,27 @@ class Line:
 
     Attributes
     ----------
-    edges : ndarray
-        Ends of the panels, ``(panels + 1, cells)``.
-    nodes, log_values : ndarray
-        Gauss nodes and the log density as it was given, ``(nodes, cells)``.
-    probabilities : ndarray
-        What each node stands for, ``(nodes, cells)``; they sum to one in each cell.
+    panels : Panels
+        The normalised densities, on their panels.
     log_mass : ndarray
         Log of the integral, ``(cells,)``.
     error : ndarray
         Estimated relative error of the integral and of the distribution function, ``(cells,)``.
     """
 
-    edges: Array
-    nodes: Array
-    log_values: Array
-    probabilities: Array
+    panels: Panels
     log_mass: Array
     error: Array
-
-    @cached_property
-    def panels(self) -> Panels:
-        """The normalised densities, on their panels."""
-        return Panels(self.edges, self.log_values - self.log_mass)
 
     @property
     def cells(self) -> int:
         """How many densities there are."""
-        return int(self.edges.shape[1])
+        return self.panels.cells
+
+    @property
+    def nodes(self) -> Array:
+        """Gauss nodes, ``(nodes, cells)``."""
+        return self.panels.nodes
 
     def cdf(self, u: Any) -> Array:
         """Probability at or below u, ``(..., cells)``."""
@@ -148,10 +140,9 @@ def integrate_line(
     lost = _check_ends(profile, name, limits)
     peak = profile.at(profile.best)[0]
     edges, values, error = refine(log_density, *_first_edges(profile), peak, tolerance)
-    top = values.max(axis=0)
-    mass = masses(edges, values - top)
-    total = mass.sum(axis=0)
-    return Line(edges, gauss_points(edges), values, mass / total, top + np.log(total), error + lost)
+    log_mass = log_integrals(edges, values)
+    values -= log_mass
+    return Line(Panels(edges, values), log_mass, error + lost)
 
 
 def limits_of(transform: Transform, cells: int = 1) -> tuple[Array, Array]:

@@ -27,6 +27,7 @@ _SEARCHES = 10  # for any point of positive density, 16 times further each time
 _DEEP, _STEP = 150.0, 3.2  # in square roots of nats: the steps that are looked into
 _OUTWARD = np.array([1.6, 1.6, 2.5, 6.0, 30.0, 1e3, 1e6, 1e12, 1e24])
 _FAR = 1e290
+_HELD = 2**17  # points of all cells that are evaluated at a time
 
 
 @dataclass
@@ -85,10 +86,15 @@ class Profile:
 
 
 def evaluate(log_density: LogDensity, points: Array) -> Array:
-    """Log density at points; what is no number counts as -inf."""
+    """Log density at points, of many cells at some of them at a time; what is no number counts as -inf."""
+    result = np.empty(points.shape)
+    step = max(_HELD // max(points.shape[1], 1), 1)
     with np.errstate(all="ignore"):
-        f = np.broadcast_to(np.asarray(log_density(points), dtype=float), points.shape)
-        return np.where(np.isfinite(f) & np.isfinite(points), f, -np.inf)
+        for start in range(0, len(points), step):
+            here = points[start : start + step]
+            f = np.asarray(log_density(here), dtype=float)
+            result[start : start + step] = np.where(np.isfinite(f) & np.isfinite(here), f, -np.inf)
+    return result
 
 
 def scan(log_density: LogDensity, start: Array, scale: Array) -> Profile:
