@@ -20,6 +20,7 @@ from numpy.polynomial.legendre import legvander
 from scipy.special import roots_legendre
 
 from bayeskit.distributions.domains import Array
+from bayeskit.distributions.inverse_table import inverse_table
 from bayeskit.distributions.line_tails import Tail, read_tail
 
 __all__ = ["NODES", "ORDER", "TO_LEGENDRE", "WEIGHTS", "Panels", "gauss_points", "masses", "place"]
@@ -29,6 +30,7 @@ NODES, WEIGHTS = roots_legendre(ORDER)
 # From values at the nodes to Legendre coefficients: the discrete orthogonality of the Gauss rule.
 TO_LEGENDRE = (np.arange(ORDER) + 0.5)[:, None] * legvander(NODES, ORDER - 1).T * WEIGHTS
 _CHUNK = 16384
+_TABLE = 512  # quantiles of a cell that many draws of it are found between
 
 
 def _integrate() -> Array:
@@ -41,6 +43,9 @@ def _integrate() -> Array:
 
 
 _INTEGRATE = _integrate()
+# Series are summed in monic polynomials, p_(k+1) = t p_k - k^2 / (4 k^2 - 1) p_(k-1): their leading coefficients.
+_RECURRENCE = [k**2 / (4.0 * k**2 - 1) for k in range(ORDER)]
+_LEADING = np.cumprod([1.0] + [(2 * k - 1) / k for k in range(1, ORDER + 1)])[:, None]
 _KNOTS = np.concatenate([[-1.0], NODES, [1.0]])
 _AT_KNOTS = legvander(_KNOTS, ORDER)
 
@@ -214,8 +219,21 @@ class Panels:
         for start in range(0, self.cells, step):  # some cells at a time, whose tables stay at hand
             cells = np.arange(start, min(start + step, self.cells))
             p = rng.uniform(2.0**-54, 1.0, (len(cells), draws))
-            result[:, cells] = _chunked(partial(self._quantile, settled=3e-5), p, cells[:, None]).T
+            result[:, cells] = self._drawn(p, cells[:, None]).T
         return result
+
+    def _drawn(self, p: Array, cells: Array) -> Array:
+        """Return the places with probabilities ``(cells, draws)`` below them, to a millionth of their spread."""
+        kernel = partial(self._quantile, settled=3e-5)
+        if p.shape[1] < 4 * _TABLE:
+            return _chunked(kernel, p, cells)
+        quantiles = self.quantile(np.arange(1, _TABLE) / _TABLE, cells)
+        table = inverse_table(quantiles, np.exp(self.log_density(quantiles, cells)))
+        middle_half = quantiles[:, 3 * _TABLE // 4 - 1] - quantiles[:, _TABLE // 4 - 1]
+        u, rough = table(p, 1e-6 * middle_half[:, None])
+        if rough.any():
+            u[rough] = _chunked(kernel, p[rough], np.broadcast_to(cells, p.shape)[rough])
+        return u
 
     def expect(self, values: Array) -> Array:
         """Return the expectation of a function given at the nodes, ``(nodes, cells)``; infinite where its tails say so.
@@ -239,8 +257,8 @@ class _Tables:
     below: Array  # (cells, panels + 1): probability below each edge
     half: Array  # (cells, panels)
     top: Array  # (cells, panels): greatest density over the place, in a panel
-    both: Array  # (2 * ORDER + 1, rows): coefficients of the density over the place, and of its integral
-    logs: Array  # (ORDER, rows): coefficients of the log density
+    both: Array  # (2 * ORDER + 1, rows): monic coefficients of the density over the place, and of its integral
+    logs: Array  # (ORDER, rows): those of the log density
     steps: Array  # (rows, ORDER + 2): probability from the start of a panel to its knots
     slopes: Array  # (rows, ORDER + 2): density over the place at the knots
 
@@ -267,8 +285,8 @@ def _tables(panels: Panels) -> _Tables:
         below,
         half,
         weighted.max(axis=0).reshape(cells, count),
-        np.concatenate([density, integral]),
-        logs,
+        np.concatenate([density * _LEADING[:ORDER], integral * _LEADING]),
+        logs * _LEADING[:ORDER],
         np.ascontiguousarray(steps),
         np.ascontiguousarray(slopes),
     )
@@ -284,16 +302,13 @@ def place(edges: Array, height: Array, targets: Array) -> Array:
     targets : ndarray
         Values, ``(m, cells)``.
     """
-    result = np.empty(targets.shape)
+    result, cells = np.empty(targets.shape), np.arange(targets.shape[1])
     for i, target in enumerate(targets):  # over panels, a dozen of them
-        index = np.clip((height <= target).sum(axis=0) - 1, 0, len(height) - 2)[None]
-        (low, high), (start, stop) = (
-            (np.take_along_axis(table, index, 0)[0], np.take_along_axis(table, index + 1, 0)[0])
-            for table in (height, edges)
-        )
+        index = np.minimum(np.maximum((height <= target).sum(axis=0) - 1, 0), len(height) - 2)
+        (low, high), (start, stop) = ((table[index, cells], table[index + 1, cells]) for table in (height, edges))
         with np.errstate(all="ignore"):
             share = np.where(high > low, (target - low) / (high - low), 0.0)
-        result[i] = start + np.clip(share, 0.0, 1.0) * (stop - start)
+        result[i] = start + np.minimum(np.maximum(share, 0.0), 1.0) * (stop - start)
     return result
 
 
@@ -322,11 +337,11 @@ def _search(table: Array, row: Array, value: Array) -> Array:
 
 
 def _series(coefficients: Array, t: Array) -> Array:
-    """Sum Legendre series ``(order, n)`` at n places, by the recurrence of the polynomials."""
+    """Sum series ``(order, n)`` of monic Legendre polynomials at n places, by their recurrence."""
     before, now = np.ones_like(t), t
     total = coefficients[0] + coefficients[1] * t
     for k in range(1, len(coefficients) - 1):
-        before, now = now, ((2 * k + 1) * t * now - k * before) / (k + 1)
+        before, now = now, t * now - _RECURRENCE[k] * before
         total += coefficients[k + 1] * now
     return total
 
@@ -338,7 +353,7 @@ def _values(both: Array, row: Array, t: Array) -> tuple[Array, Array]:
     before, now = np.ones_like(t), t
     slope, total = density[0] + density[1] * t, integral[0] + integral[1] * t
     for k in range(1, ORDER):
-        before, now = now, ((2 * k + 1) * t * now - k * before) / (k + 1)
+        before, now = now, t * now - _RECURRENCE[k] * before
         total += integral[k + 1] * now
         if k + 1 < ORDER:
             slope += density[k + 1] * now
