@@ -22,6 +22,7 @@ from scipy.special import roots_legendre
 
 from bayeskit.distributions.by_parts import Part, by_parts, cells_at_once, columns_of
 from bayeskit.distributions.domains import Array
+from bayeskit.distributions.inverse_table import inverse_table
 from bayeskit.distributions.line_tails import Tail, read_tail
 
 __all__ = ["NODES", "ORDER", "TO_LEGENDRE", "WEIGHTS", "Panels", "gauss_points", "log_integrals", "masses", "place"]
@@ -32,6 +33,7 @@ NODES, WEIGHTS = roots_legendre(ORDER)
 TO_LEGENDRE = (np.arange(ORDER) + 0.5)[:, None] * legvander(NODES, ORDER - 1).T * WEIGHTS
 _CHUNK = 16384
 _COLUMNS = 768  # of a product: with a matrix of 18 by 17 less work than what BLAS takes threads for
+_TABLE = 512  # quantiles of a cell that many draws of it are found between
 
 
 def _integrate() -> Array:
@@ -44,6 +46,9 @@ def _integrate() -> Array:
 
 
 _INTEGRATE = _integrate()
+# Series are summed in monic polynomials, p_(k+1) = t p_k - k^2 / (4 k^2 - 1) p_(k-1): their leading coefficients.
+_RECURRENCE = [k**2 / (4.0 * k**2 - 1) for k in range(ORDER)]
+_LEADING = np.cumprod([1.0] + [(2 * k - 1) / k for k in range(1, ORDER + 1)])[:, None]
 _KNOTS = np.concatenate([[-1.0], NODES, [1.0]])
 _AT_KNOTS = legvander(_KNOTS, ORDER)
 
@@ -241,8 +246,21 @@ class Panels:
         for cells in self._pieces(draws):
             part, place = self.of(cells), np.arange(len(cells))[:, None]
             p = rng.uniform(2.0**-54, 1.0, (len(cells), draws))
-            result[:, cells] = _chunked(partial(part._quantile, settled=3e-5), p, place).T
+            result[:, cells] = part._drawn(p, place).T
         return result
+
+    def _drawn(self, p: Array, cells: Array) -> Array:
+        """Return the places with probabilities ``(cells, draws)`` below them, to a millionth of their spread."""
+        kernel = partial(self._quantile, settled=3e-5)
+        if p.shape[1] < 4 * _TABLE:
+            return _chunked(kernel, p, cells)
+        quantiles = self.quantile(np.arange(1, _TABLE) / _TABLE, cells)
+        table = inverse_table(quantiles, np.exp(self.log_density(quantiles, cells)))
+        middle_half = quantiles[:, 3 * _TABLE // 4 - 1] - quantiles[:, _TABLE // 4 - 1]
+        u, rough = table(p, 1e-6 * middle_half[:, None])
+        if rough.any():
+            u[rough] = _chunked(kernel, p[rough], np.broadcast_to(cells, p.shape)[rough])
+        return u
 
     def total_log_density(self, u: Array) -> Array:
         """Log density of all cells together at u, ``(draws, cells)``: ``(draws,)``."""
@@ -278,8 +296,8 @@ class _Tables:
     below: Array  # (cells, panels + 1): probability below each edge
     half: Array  # (cells, panels)
     top: Array  # (cells, panels): greatest density over the place, in a panel
-    both: Array  # (2 * ORDER + 1, rows): coefficients of the density over the place, and of its integral
-    logs: Array  # (ORDER, rows): coefficients of the log density
+    both: Array  # (2 * ORDER + 1, rows): monic coefficients of the density over the place, and of its integral
+    logs: Array  # (ORDER, rows): those of the log density
     steps: Array  # (rows, ORDER + 2): probability from the start of a panel to its knots
     slopes: Array  # (rows, ORDER + 2): density over the place at the knots
 
@@ -306,8 +324,8 @@ def _tables(panels: Panels) -> _Tables:
         below,
         half,
         weighted.max(axis=0).reshape(cells, count),
-        np.concatenate([density, integral]),
-        logs,
+        np.concatenate([density * _LEADING[:ORDER], integral * _LEADING]),
+        logs * _LEADING[:ORDER],
         np.ascontiguousarray(steps),
         np.ascontiguousarray(slopes),
     )
@@ -332,16 +350,13 @@ def place(edges: Array, height: Array, targets: Array) -> Array:
     targets : ndarray
         Values, ``(m, cells)``.
     """
-    result = np.empty(targets.shape)
+    result, cells = np.empty(targets.shape), np.arange(targets.shape[1])
     for i, target in enumerate(targets):  # over panels, a dozen of them
-        index = np.clip((height <= target).sum(axis=0) - 1, 0, len(height) - 2)[None]
-        (low, high), (start, stop) = (
-            (np.take_along_axis(table, index, 0)[0], np.take_along_axis(table, index + 1, 0)[0])
-            for table in (height, edges)
-        )
+        index = np.minimum(np.maximum((height <= target).sum(axis=0) - 1, 0), len(height) - 2)
+        (low, high), (start, stop) = ((table[index, cells], table[index + 1, cells]) for table in (height, edges))
         with np.errstate(all="ignore"):
             share = np.where(high > low, (target - low) / (high - low), 0.0)
-        result[i] = start + np.clip(share, 0.0, 1.0) * (stop - start)
+        result[i] = start + np.minimum(np.maximum(share, 0.0), 1.0) * (stop - start)
     return result
 
 
@@ -370,11 +385,11 @@ def _search(table: Array, row: Array, value: Array) -> Array:
 
 
 def _series(coefficients: Array, t: Array) -> Array:
-    """Sum Legendre series ``(order, n)`` at n places, by the recurrence of the polynomials."""
+    """Sum series ``(order, n)`` of monic Legendre polynomials at n places, by their recurrence."""
     before, now = np.ones_like(t), t
     total = coefficients[0] + coefficients[1] * t
     for k in range(1, len(coefficients) - 1):
-        before, now = now, ((2 * k + 1) * t * now - k * before) / (k + 1)
+        before, now = now, t * now - _RECURRENCE[k] * before
         total += coefficients[k + 1] * now
     return total
 
@@ -386,7 +401,7 @@ def _values(both: Array, row: Array, t: Array) -> tuple[Array, Array]:
     before, now = np.ones_like(t), t
     slope, total = density[0] + density[1] * t, integral[0] + integral[1] * t
     for k in range(1, ORDER):
-        before, now = now, ((2 * k + 1) * t * now - k * before) / (k + 1)
+        before, now = now, t * now - _RECURRENCE[k] * before
         total += integral[k + 1] * now
         if k + 1 < ORDER:
             slope += density[k + 1] * now

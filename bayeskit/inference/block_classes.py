@@ -78,7 +78,8 @@ class BlockClasses:
                 for start in range(0, len(squares), step):
                     part = slice(start, start + step)
                     z, wide = room[:, :, : len(squares[part])]
-                    rng.standard_normal(out=z)
+                    for row in z:
+                        rng.standard_normal(out=row)
                     squares[part] += np.vecdot(z, z).sum(axis=0)
                     self.classes.wide(system, d, z, part, means, wide)
                     here = x[at][part]

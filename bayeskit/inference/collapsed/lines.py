@@ -38,10 +38,10 @@ def line_core(problem: Problem, elimination: Elimination) -> LineCore | Refusal:
     def log_density(u: Array) -> Array:
         return density(u.reshape(-1, 1)).reshape(u.shape)
 
-    starts = dispersed_points(problem, density)
+    starts, heights = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
-    start = starts[np.argmax(density(starts))]
+    start = starts[np.argmax(heights)]
     transform = density.scale.transform(name, problem.env)
     try:
         line = integrate_line(log_density, start, name=name, limits=limits_of(transform, 1))

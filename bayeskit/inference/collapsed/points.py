@@ -31,7 +31,7 @@ def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal
     for piece in density.pieces:
         if isinstance(piece, PlateIntegral):
             piece.tolerance = PLATE_TOLERANCE
-    starts = dispersed_points(problem, density)
+    starts, _ = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
     try:
