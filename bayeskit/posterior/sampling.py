@@ -106,8 +106,9 @@ class Sampling:
 
         Returns
         -------
-        dict of {str: array (chains, draws, *dims)}
-            The latents and the derived quantities, dims in the order in which each was declared.
+        dict of {str: array}
+            The latents and the derived quantities, ``(chains, draws, *dims)``, dims in the order in which each was
+            declared.
 
         Examples
         --------
