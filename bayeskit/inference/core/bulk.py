@@ -122,7 +122,7 @@ def prepare(
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a log-concave density: its one mode is found with it.
     settle : callable, optional
-        Told of points ``(m, d)`` about the modes, spread as draws will be, before many points are asked for.
+        Told of points ``(m, d)`` about the first modes, spread as draws will be, before many points are asked for.
     largest : int, optional
         Points of one call at most.
     seed : int
@@ -135,15 +135,18 @@ def prepare(
     """
     target = Target(log_density, largest)
     rng = np.random.default_rng(seed)
-    modes = find_modes(target, np.atleast_2d(np.asarray(starts, float)), rng, newton)
+    steps = np.random.default_rng([seed, 1]).standard_normal((ABOUT, np.shape(starts)[-1]))
+
+    def about(modes: list[Mode]) -> None:
+        if settle is not None:
+            settle(np.concatenate([mode.at + steps @ mode.root.T for mode in modes]))
+
+    modes = find_modes(target, np.atleast_2d(np.asarray(starts, float)), rng, newton, about)
     if not modes:
         raise RefusedError(
             "A core cannot be sampled where its density is zero: it is zero at all points near the starts.\n"
             "Give initial values inside the support."
         )
-    if settle is not None:
-        steps = np.random.default_rng([seed, 1]).standard_normal((ABOUT, starts.shape[1]))
-        settle(np.concatenate([mode.at + steps @ mode.root.T for mode in modes]))
     modes, pilots = piloted(target, modes, rng)
     best = max(pilots, key=lambda pilot: pilot.merit)
     reason = _reason(target, modes, best)

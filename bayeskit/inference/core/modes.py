@@ -93,7 +93,11 @@ class _Climbers:
 
 
 def find_modes(
-    log_density: LogDensity, starts: Array, rng: np.random.Generator, newton: Newton | None = None
+    log_density: LogDensity,
+    starts: Array,
+    rng: np.random.Generator,
+    newton: Newton | None = None,
+    settle: Callable[[list[Mode]], None] | None = None,
 ) -> tuple[Mode, ...]:
     """Return the modes that the starts, or points dispersed about them, lead to; the heaviest first.
 
@@ -107,6 +111,8 @@ def find_modes(
         For the dispersed points.
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a density that is known to be log-concave: one climb from the best start.
+    settle : callable, optional
+        Told of the first modes, before many points about them are asked for.
 
     Returns
     -------
@@ -130,6 +136,8 @@ def find_modes(
         now, order = order[:climbers], order[climbers:]
         modes = _merged(log_density, [*modes, *_climb(log_density, points[now], values[now])])
         if wave == 0:
+            if settle is not None:
+                settle(modes)
             probes = _about(modes[0], rng)
             points, values = np.concatenate([points, probes]), np.concatenate([values, log_density(probes)])
             order = np.concatenate([order, np.arange(len(points) - len(probes), len(points))])
@@ -224,6 +232,7 @@ def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
         if not len(now.at):
             return modes
         now = now[~_near(now, modes)]
+        now = now[~_met(now)]
         if not len(now.at):
             return modes
     return modes + [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in range(len(now.at))]
@@ -286,6 +295,16 @@ def _near(now: _Climbers, modes: list[Mode]) -> Array:
         inside = (mode.distance(now.at) < 1.0) & (gap > -GAIN) & (gap < 1.0)
         near |= inside
     return near
+
+
+def _met(now: _Climbers) -> Array:
+    """Tell which climbs have come within a standard deviation or so of another one that is as high or higher."""
+    steps = now.at[None] - now.at[:, None]
+    apart = np.linalg.norm(np.linalg.solve(now.arms[:, None], steps[..., None])[..., 0], axis=2)  # in arms of the first
+    gap = now.value[:, None] - now.value[None]
+    first = np.arange(len(now.at))
+    above = (gap > 0) | ((gap == 0) & (first[:, None] < first[None]))
+    return np.asarray((above & (gap < 1.0) & (apart < 2.0)).any(axis=0))
 
 
 def _endless(now: _Climbers, i: int | np.integer) -> Mode:

@@ -235,19 +235,16 @@ class LogitRows(Rows):
             return self._weighted(other)
         odds = self.layout.spread(np.exp(b), out=self._scratch[0])
         odds *= self._exp_a
-        if self.weight is None and not self.layout.plain:
-            if (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG:
-                odds += 1.0
-                return np.asarray(np.log(self.layout.sum(odds, np.multiply, 1.0)))
+        if self._multiplies(high):
+            odds += 1.0
+            return np.asarray(np.log(self.layout.sum(odds, np.multiply, 1.0)))
         return self._weighted(np.log1p(odds, out=odds))
 
     def _shares(self, b: Array) -> tuple[Array, Array, Array]:
         """Return the cumulants of rows, the probabilities and their complements."""
         if self._splits(float(b.min(initial=0.0)), float(b.max(initial=0.0))):
-            odds = self.layout.spread(np.exp(b), out=self._scratch[0])
-            odds *= self._exp_a
-            q = 1.0 / (1.0 + odds)
-            return -np.log(q), odds * q, q
+            p, q = self._split_shares(b)
+            return -np.log(q), p, q
         eta = self._predictors(b)
         small = np.exp(-np.abs(eta))
         large = 1.0 / (1.0 + small)
@@ -255,10 +252,40 @@ class LogitRows(Rows):
         up = eta > 0
         return np.maximum(eta, 0.0) - np.log(large), np.where(up, large, small), np.where(up, small, large)
 
+    def _split_shares(self, b: Array) -> tuple[Array, Array]:
+        """Return the probabilities of rows and their complements, where an exponential of each cell will do."""
+        odds, q = self._scratch
+        self.layout.spread(np.exp(b), out=odds)
+        odds *= self._exp_a
+        np.add(odds, 1.0, out=q)
+        np.divide(1.0, q, out=q)
+        odds *= q
+        return odds, q
+
     def _slopes(self, b: Array) -> Array:
-        cumulants, p, q = self._shares(b)
-        variance = p * q
-        return self._stacked((cumulants, p, variance, variance * (q - p), variance * (1.0 - 6.0 * variance)))
+        low, high = float(b.min(initial=0.0)), float(b.max(initial=0.0))
+        if not (self._splits(low, high) and self._multiplies(high)):
+            cumulants, p, q = self._shares(b)
+            variance = p * q
+            return self._stacked((cumulants, p, variance, variance * (q - p), variance * (1.0 - 6.0 * variance)))
+        p, q = self._split_shares(b)
+        out = np.empty((5, b.size))
+        out[0] = -np.log(self.layout.sum(q, np.multiply, 1.0))
+        out[1] = self.layout.sum(p)
+        asymmetry = q - p
+        q *= p  # the variance
+        out[2] = self.layout.sum(q)
+        asymmetry *= q
+        out[3] = self.layout.sum(asymmetry)
+        np.multiply(q, q, out=p)
+        out[4] = out[2] - 6.0 * self.layout.sum(p)
+        return out
+
+    def _multiplies(self, high: float) -> bool:
+        """Whether what rows of a cell add up to may be the log of a product, for all b below a bound."""
+        if self.weight is not None or self.layout.plain:
+            return False
+        return (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG
 
     def curvatures(self, b: Array) -> Array:
         """Return n p q of every row."""
