@@ -134,7 +134,7 @@ def find_modes(
     order = _first(points, values, given, climbers)
     for wave in range(WAVES):
         now, order = order[:climbers], order[climbers:]
-        modes = _merged(log_density, [*modes, *_climb(log_density, points[now], values[now])])
+        modes = _merged(log_density, [*modes, *_climb(log_density, points[now], values[now], modes)])
         if wave == 0:
             if settle is not None:
                 settle(modes)
@@ -155,7 +155,7 @@ def more_modes(log_density: LogDensity, modes: tuple[Mode, ...], points: Array, 
     if not lost.any():
         return modes
     points, values = points[lost][:CLIMBERS], values[lost][:CLIMBERS]
-    return _of_weight(_merged(log_density, [*modes, *_climb(log_density, points, values)]))
+    return _of_weight(_merged(log_density, [*modes, *_climb(log_density, points, values, list(modes))]))
 
 
 def explained(log_density: LogDensity, points: Array, values: Array, modes: list[Mode]) -> Array:
@@ -206,8 +206,8 @@ def _first(points: Array, values: Array, given: Array, climbers: int) -> Array:
     return np.concatenate([chosen, order[~np.isin(order, chosen)]]).astype(int)
 
 
-def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
-    """Climb from all points at once; a climb that ends on the slopes of a mode found before it ends there."""
+def _climb(log_density: LogDensity, points: Array, values: Array, known: list[Mode]) -> list[Mode]:
+    """Climb from all points at once; a climb that comes to where a way leads straight to a known mode ends there."""
     s, d = points.shape
     now = _Climbers(points, values, np.broadcast_to(0.05 * np.eye(d), (s, d, d)).copy(), np.zeros(s, int))
     modes: list[Mode] = []
@@ -232,7 +232,8 @@ def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
         if not len(now.at):
             return modes
         now = now[~_near(now, modes)]
-        now = now[~_met(now)]
+        if known and len(now.at):
+            now = now[~explained(log_density, now.at, now.value, known)]
         if not len(now.at):
             return modes
     return modes + [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in range(len(now.at))]
@@ -295,16 +296,6 @@ def _near(now: _Climbers, modes: list[Mode]) -> Array:
         inside = (mode.distance(now.at) < 1.0) & (gap > -GAIN) & (gap < 1.0)
         near |= inside
     return near
-
-
-def _met(now: _Climbers) -> Array:
-    """Tell which climbs have come within a standard deviation or so of another one that is as high or higher."""
-    steps = now.at[None] - now.at[:, None]
-    apart = np.linalg.norm(np.linalg.solve(now.arms[:, None], steps[..., None])[..., 0], axis=2)  # in arms of the first
-    gap = now.value[:, None] - now.value[None]
-    first = np.arange(len(now.at))
-    above = (gap > 0) | ((gap == 0) & (first[:, None] < first[None]))
-    return np.asarray((above & (gap < 1.0) & (apart < 2.0)).any(axis=0))
 
 
 def _endless(now: _Climbers, i: int | np.integer) -> Mode:
