@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -178,6 +178,11 @@ class Rows:
         return float(np.abs(self.a).max(initial=0.0))
 
     @cached_property
+    def largest(self) -> float:
+        """The largest coefficient that differs within cells, in size; 1 where none does."""
+        return 1.0 if self.c is None else float(np.abs(self.c).max(initial=0.0))
+
+    @cached_property
     def _highest(self) -> float:
         return float(self.a.max(initial=0.0))
 
@@ -217,8 +222,7 @@ class LogitRows(Rows):
     @cached_property
     def _farthest(self) -> float:
         """Beyond this a row is certain; what ``y eta`` and the cumulant cancel to would be rounding."""
-        steepest = 1.0 if self.c is None else max(1.0, float(np.abs(self.c).max(initial=0.0)))
-        return (_CERTAIN + 2.0 * self._size) / steepest
+        return (_CERTAIN + 2.0 * self._size) / max(1.0, self.largest)
 
     def in_units(self, x: Array) -> Array:
         """Return the cells' numbers times their coefficients, cut where the rows are certain."""
@@ -330,6 +334,12 @@ class LinearCells:
         for rows in self.rows:
             rows.add(x, out)
         return out
+
+    @property
+    def steepest(self) -> Array:
+        """By how much the predictor of some row of each moves with z: ``(size,)``."""
+        coefficients = [r.largest if r.unit is None else np.abs(r.unit) * r.largest for r in self.rows]
+        return self.spread * reduce(np.maximum, coefficients, np.float64(0.0))
 
     def derivatives(self, z: Array, scale: Array) -> Array:
         """Return the log densities and their derivatives: ``(5, size)``."""

@@ -16,9 +16,11 @@ import numpy as np
 from bayeskit.errors import ImproperError
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.inference.elementwise import elementwise
+from bayeskit.inference.elimination import cell_proposals
 from bayeskit.inference.elimination.cell_modes import Cells
 from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
 from bayeskit.inference.elimination.general_cells import GeneralPlate, Starter, rows_of
+from bayeskit.inference.elimination.linear_cells import LinearCells
 from bayeskit.inference.elimination.linear_plates import LinearPlate, linear_plate
 from bayeskit.inference.elimination.one_peak import more_peaks
 from bayeskit.model.problem import Factor, Problem
@@ -49,6 +51,8 @@ class PlateIntegral:
     error : float
         The largest estimated error of a log marginal, of core points that have any weight: whose log marginal came
         within 50 nats of the highest met so far.
+    estimates : bool
+        Whether ``propose`` may give unbiased estimates of the integral, with draws of the density that makes them so.
     """
 
     def __init__(self, problem: Problem, plate: GeneralPlate | LinearPlate, tolerance: float = _TOLERANCE) -> None:
@@ -62,6 +66,7 @@ class PlateIntegral:
         self.reason = f"{integrals}: {plate.description}"
         self.cost = plate.width  # rows are worked on in chunks of its own
         self.error, self._highest = 0.0, -np.inf
+        self.estimates = False
 
     @np.errstate(all="ignore")
     def log_marginal(self, env: Environment) -> Array:
@@ -71,7 +76,7 @@ class PlateIntegral:
         start = self.plate.starter(env, batch)
         for chunk in self._chunks(batch):
             cells, rest = self.plate.cells(rows_of(env, chunk), chunk.stop - chunk.start)
-            parts = [found for _, found in self._parts(cells, start)]
+            parts = [self._integrated(*part) for part in self._parts(cells, start)]
             out[chunk] = rest + np.concatenate([p.log_mass for p in parts]).reshape(rest.size, -1).sum(axis=1)
             errors[chunk] = np.concatenate([p.error for p in parts]).reshape(rest.size, -1).sum(axis=1)
         self._note(out, errors)
@@ -79,35 +84,57 @@ class PlateIntegral:
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
-        values, log_density, _ = self.propose(env, rng, batch)
+        values, log_density, _ = self._drawn(env, rng, batch, self._exact)
         return values, log_density
 
-    @np.errstate(all="ignore")
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
-        """Return a joint draw, its log density, and the log of the integral of its factors."""
+        """Return a joint draw, its log density, and the log of the integral of its factors (or of an estimate)."""
+        return self._drawn(env, rng, batch, self._estimate if self.estimates else self._exact)
+
+    @np.errstate(all="ignore")
+    def _drawn(
+        self, env: Environment, rng: np.random.Generator, batch: int, drawn: Callable[..., tuple[Array, Array, Array]]
+    ) -> tuple[dict[str, Array], Array, Array]:
         env, entries, _ = self._given(env)
         copies = batch if entries == 1 else 1
         values = np.empty((batch, *self.latent.shape))
-        log_density, log_marginal = np.empty(batch), np.empty(entries)
+        log_density, log_marginal = np.empty(batch), np.empty((batch if copies > 1 else entries,))
         start = self.plate.starter(env, entries)
         for chunk in self._chunks(entries):
             here = rows_of(env, chunk)
             cells, rest = self.plate.cells(here, chunk.stop - chunk.start)
-            z, density = np.empty((copies, cells.size)), np.empty((copies, cells.size))
-            masses = np.empty(cells.size)
-            stop = 0
-            for part, found in self._parts(cells, start, to_draw=True):
-                some = slice(stop, stop := stop + part.size)
-                z[:, some] = found.sample(rng, copies)
-                density[:, some] = part.log_density(z[:, some]) - found.log_mass
-                masses[some] = found.log_mass
+            found = [drawn(*part, rng, copies) for part in self._parts(cells, start)]
+            z, density, masses = (
+                np.concatenate(a, axis=1) if len(found) > 1 else a[0] for a in zip(*found, strict=True)
+            )
             z = z.reshape(copies * rest.size, *self.latent.shape)
             where = slice(None) if copies > 1 else chunk
             values[where], jacobian = self.plate.values(here, z)
             density = density.reshape(z.shape) - jacobian
             log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
-            log_marginal[chunk] = rest + masses.reshape(rest.size, -1).sum(axis=1)
+            log_marginal[where] = rest + masses.reshape(z.shape[0], -1).sum(axis=1)
         return {self.latent.name: values}, log_density, np.broadcast_to(log_marginal, (batch,))
+
+    def _exact(
+        self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int
+    ) -> tuple[Array, Array, Array]:
+        """Return draws of cells, their log densities and log integrals: ``(copies, cells)`` each."""
+        found = self._integrated(cells, at, scale, to_draw=True)
+        z = found.sample(rng, copies)
+        return z, cells.log_density(z) - found.log_mass, np.broadcast_to(found.log_mass, z.shape)
+
+    def _estimate(
+        self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int
+    ) -> tuple[Array, Array, Array]:
+        """Return draws of cells near their densities, and log estimates; of those that are too far, exact ones."""
+        if copies > 1 or not isinstance(cells, LinearCells):
+            return self._exact(cells, at, scale, rng, copies)
+        found = cell_proposals.propose(cells, at, scale, rng)
+        z, density, mass = (a[None] for a in (found.z, found.log_density, found.log_mass))
+        if found.far.size:
+            far = found.far
+            z[:, far], density[:, far], mass[:, far] = self._exact(cells.take(far), at[far], scale[far], rng, 1)
+        return z, density, mass
 
     def _note(self, log_marginals: Array, errors: Array) -> None:
         """Remember the largest error of the core points that matter."""
@@ -133,24 +160,29 @@ class PlateIntegral:
         size = max(1, _AT_ONCE // self.plate.numbers)
         return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
 
-    def _parts(self, cells: Cells, start: Starter, *, to_draw: bool = False) -> Iterator[tuple[Cells, Integrals]]:
-        """Integrate all cells, a large plate in parts."""
+    def _parts(self, cells: Cells, start: Starter) -> Iterator[tuple[Cells, Array, Array]]:
+        """Return all cells, those of a large plate in parts, with where their modes are looked for."""
         at, scale = start(cells)
-        tolerance = self.tolerance / self.plate.width
         size = max(1, _MOST * self.plate.width // self.plate.numbers)
+        if cells.size <= size:
+            yield cells, at, scale
+            return
         for i in range(0, cells.size, size):
-            some = slice(i, i + size)
-            part = cells if cells.size <= size else cells.take(np.arange(cells.size)[some])
-            found = integrate(part, at[some], scale[some], tolerance, to_draw=to_draw)
-            if not found.decays.all():
-                if not self.latent.prior.distribution.is_proper:
-                    raise ImproperError(
-                        f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
-                        f"whose tails do not decay. Give it a proper prior, or more data."
-                    )
-                # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
-                found = replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
-            yield part, found
+            some = np.arange(i, min(i + size, cells.size))
+            yield cells.take(some), at[some], scale[some]
+
+    def _integrated(self, cells: Cells, at: Array, scale: Array, *, to_draw: bool = False) -> Integrals:
+        """Integrate cells."""
+        found = integrate(cells, at, scale, self.tolerance / self.plate.width, to_draw=to_draw)
+        if found.decays.all():
+            return found
+        if not self.latent.prior.distribution.is_proper:
+            raise ImproperError(
+                f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
+                f"whose tails do not decay. Give it a proper prior, or more data."
+            )
+        # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
+        return replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
 
 
 def general(plate: GeneralPlate | LinearPlate) -> GeneralPlate:
