@@ -12,7 +12,8 @@ from bayeskit.errors import RefusedError, SamplingWarning
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
 from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
-from bayeskit.inference.core.bulk import Prepared, prepare, run
+from bayeskit.inference.core.bulk import SEED, Prepared, prepare, run
+from bayeskit.inference.core.pareto import scaled
 from bayeskit.inference.elimination.alike import Alike
 from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.density import CollapsedDensity
@@ -22,6 +23,9 @@ from bayeskit.model.problem import Problem
 Array = np.ndarray
 # A chain that stays so long at one point, in draws and as a share of them, has met a weight that few others balance.
 LONGEST_STAY, MOST_STAYED = 40, 0.1
+# Variance of the estimates of plates, relative to their mean, up to which a chain hardly notices; and at how many
+# points of the core it is looked at.
+MOST_NOISE, LOOKED_AT = 0.005, 200
 # Error of the log marginal of a plate: of weights that are known by Monte Carlo, no smaller one is seen.
 PLATE_TOLERANCE = 1e-5
 
@@ -43,7 +47,24 @@ def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal
         return Refusal(f"no proposal could be fitted: {error}")
     if not prepared.ok:
         return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
+    _estimate_plates(density, prepared)
     return BulkCore(problem, density, prepared)
+
+
+def _estimate_plates(density: CollapsedDensity, prepared: Prepared) -> None:
+    """Let plates estimate their integrals when the core is sampled, where the estimates are as good as exact."""
+    plates = [p for p in density.pieces if isinstance(p, PlateIntegral)]
+    if not plates:
+        return
+    u, exact, log_weights = (a[:LOOKED_AT] for a in (prepared.vectors, prepared.log_target, prepared.log_weights))
+    for piece in plates:
+        piece.estimates = True
+    weights, _ = scaled(log_weights)
+    met = weights > 0
+    estimates, _, _ = density.with_draws(u[met], np.random.default_rng(SEED))
+    noise = np.average(np.expm1(estimates - exact[met]) ** 2, weights=weights[met])
+    for piece in plates:
+        piece.estimates = bool(noise < MOST_NOISE)
 
 
 class BulkCore:
@@ -54,6 +75,8 @@ class BulkCore:
         self.core, self.pieces, self.factors = tuple(density.names), density.pieces, density.factors
         self.names = held_names(problem, self.core, self.pieces)
         self.unchecked: tuple[str, ...] = self.core
+        # The estimate of a plate's integral is that of the draw it came with: they are accepted or rejected together.
+        self._estimated = any(isinstance(p, PlateIntegral) and p.estimates for p in self.pieces)
         size = prepared.vectors.shape[1]
         numbers = f"{size} numbers" if size > 1 else "one number"
         self.label = (
@@ -75,10 +98,11 @@ class BulkCore:
         u = result.vectors.reshape(chains * draws, -1)
         values, jacobian = self.density.scale.unpack(u, self.problem.env)
         lp = result.log_density.reshape(-1) - jacobian
-        drawn = {n: _joined([values[n] for values, _ in proposed]) for n in proposed[0][0]}
-        own = _joined([density for _, density in proposed])
+        rows = result.rows.reshape(-1)
+        drawn = {n: _joined([values[n] for values, _ in proposed])[rows] for n in proposed[0][0]}
+        own = _joined([density for _, density in proposed])[rows]
         stays = np.flatnonzero(~result.accepted)
-        if len(stays) and drawn:  # where the core stays, what is below it is drawn anew
+        if len(stays) and drawn and not self._estimated:  # where the core stays, what is below it is drawn anew
             here = {n: v[stays] for n, v in values.items()}
             again, own[stays] = self.density.draw_pieces(here, rng, self.density.proposing)
             for name, value in again.items():

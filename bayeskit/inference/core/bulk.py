@@ -86,6 +86,8 @@ class BulkRun:
         The unnormalised log density of the draws, ``(chain, draw)``.
     accepted : Array
         Whether the draw is a new one, ``(chain, draw)``.
+    rows : Array
+        Which of the points that the density was asked for, in that order, each draw is: ``(chain, draw)``.
     acceptance, pareto_k, log_evidence, log_evidence_se, ok, reason
         As in :class:`Prepared`, from all proposals of this run.
     """
@@ -93,6 +95,7 @@ class BulkRun:
     vectors: Array
     log_density: Array
     accepted: Array
+    rows: Array
     acceptance: float
     pareto_k: float
     log_evidence: float
@@ -182,7 +185,9 @@ def run(
     """Draw chains, every proposal of theirs evaluated in one call (or as many as ``largest`` points a call ask for).
 
     A chain starts from a pilot draw that is chosen with the probability of its weight, so that it is in equilibrium as
-    nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone.
+    nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone. The density
+    may be an unbiased estimate that is new at every call (Andrieu and Roberts 2009, Annals of Statistics 37): that of a
+    point is kept as long as a chain stays there.
 
     Parameters
     ----------
@@ -209,18 +214,20 @@ def run(
     weights, top = scaled(prepared.log_weights)
     if top == -np.inf:
         raise RefusedError(f"A core cannot be sampled from a proposal that never meets it: {prepared.reason}.")
-    first = rng.choice(len(weights), size=chains, p=weights / weights.sum())
+    first = prepared.vectors[rng.choice(len(weights), size=chains, p=weights / weights.sum())]
+    log_first = target(first)
     shape = (chains, draws)
-    begun = prepared.log_target[first] - prepared.proposal.log_density(prepared.vectors[first])
+    begun = log_first - prepared.proposal.log_density(first)
     at = accepted_at(log_weights.reshape(shape), np.log1p(-rng.random(shape)), begun)
-    rows = np.arange(chains)[:, None] * draws + np.maximum(at, 0)
-    stayed = at < 0  # where the chain began: nothing accepted yet
+    chain = np.arange(chains)[:, None]
+    rows = np.where(at < 0, chains * draws + chain, chain * draws + at)  # below 0: nothing accepted yet
     verdict = judged(log_weights + math.log(drawn.share), tail=log_target - drawn.log_candidate)
     error = math.sqrt((1 - drawn.share) / len(log_weights))
     return BulkRun(
-        vectors=np.where(stayed[..., None], prepared.vectors[first][:, None], drawn.vectors[rows]),
-        log_density=np.where(stayed, prepared.log_target[first][:, None], log_target[rows]),
+        vectors=np.concatenate([drawn.vectors, first])[rows],
+        log_density=np.concatenate([log_target, log_first])[rows],
         accepted=at == np.arange(draws),
+        rows=rows,
         acceptance=verdict.acceptance,
         pareto_k=verdict.pareto_k,
         log_evidence=verdict.log_evidence,

@@ -113,7 +113,8 @@ class _Climb:
         slow = (np.abs(first) > 0.5 * self.slope[some]) & (np.abs(step) > scale)
         outside = (at + step <= low) | (at + step >= high)
         bend = curvature - third * step - 0.5 * fourth * step * step  # the curvature where the step leads
-        arrived = bent & ~outside & (np.abs(newton) <= near * scale) & (bend > 0.2 * curvature)
+        short = np.maximum(np.abs(newton), 0.5 * np.abs(step)) <= near * scale  # both, where the slope hardly changes
+        arrived = bent & ~outside & short & (bend > 0.2 * curvature)
         late = turn >= 7 and turn % 2 == 1
         bracketed = np.isfinite(low) & np.isfinite(high)
         if late:  # it crawls: look far off for the other end

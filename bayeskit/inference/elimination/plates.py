@@ -16,9 +16,11 @@ import numpy as np
 from bayeskit.errors import ImproperError
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.inference.elementwise import elementwise
-from bayeskit.inference.elimination.cell_modes import Cells
+from bayeskit.inference.elimination import cell_proposals
+from bayeskit.inference.elimination.cell_modes import Cells, Modes
 from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
 from bayeskit.inference.elimination.general_cells import GeneralPlate, Starter, rows_of
+from bayeskit.inference.elimination.linear_cells import LinearCells
 from bayeskit.inference.elimination.linear_plates import LinearPlate, linear_plate
 from bayeskit.inference.elimination.near_plate import NearPlate, near_plate
 from bayeskit.inference.elimination.one_peak import more_peaks
@@ -80,6 +82,42 @@ class _Found:
         return _Found(*map(laid, self._all(), other._all()))  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What is found of some cells.
+
+    Attributes
+    ----------
+    cells : Cells
+        Which.
+    modes : Modes
+        Where they peak.
+    rough : array (some,)
+        Those that are not near normal.
+    log_mass, error : array (cells,)
+        Log integrals, or estimates of them; and their errors.
+    z, log_density : array (copies, cells)
+        Draws and their log density; empty where none are wanted.
+    """
+
+    cells: Cells
+    modes: Modes
+    rough: Array
+    log_mass: Array
+    error: Array
+    z: Array
+    log_density: Array
+
+
+Way = Callable[..., _Part]  # from cells, and where and how wide their modes are, to what is found of them
+_NO_DRAWS = np.empty((1, 0))
+
+
+def _side_by_side(parts: list[Array]) -> Array:
+    """Return what is found of parts, whose last axis are cells, as one array."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+
 class PlateIntegral:
     """Independent scalar latents, integrated one by one given the core.
 
@@ -97,6 +135,8 @@ class PlateIntegral:
     error : float
         The largest estimated error of a log marginal, of core points that have any weight: whose log marginal came
         within 50 nats of the highest met so far.
+    estimates : bool
+        Whether ``propose`` may give unbiased estimates of the integral, with draws of the density that makes them so.
     """
 
     def __init__(self, problem: Problem, plate: GeneralPlate | LinearPlate, tolerance: float = _TOLERANCE) -> None:
@@ -111,6 +151,7 @@ class PlateIntegral:
         self.cost = plate.width  # rows are worked on in chunks of its own
         self.error, self._highest = 0.0, -np.inf
         self.near: NearPlate | None = None
+        self.estimates = False
 
     def settle(self, env: Environment) -> None:
         """Prepare for many points of the core near some, ``(batch, *dims)``, that are spread as its draws will be."""
@@ -130,70 +171,87 @@ class PlateIntegral:
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
-        values, log_density, _ = self.propose(env, rng, batch)
+        values, log_density, _ = self._drawn(env, rng, batch, self._exact)
         return values, log_density
 
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
-        """Return a joint draw, its log density, and the log of the integral of its factors."""
+        """Return a joint draw, its log density, and the log of the integral of its factors (or of an estimate)."""
+        return self._drawn(env, rng, batch, self._estimate if self.estimates else self._exact)
+
+    def _drawn(
+        self, env: Environment, rng: np.random.Generator, batch: int, way: Way
+    ) -> tuple[dict[str, Array], Array, Array]:
         env, entries, _ = self._given(env)
-        found = self._found(env, entries, rng, batch if entries == 1 else 1)
+        copies = batch if entries == 1 else 1
+        found = self._found(env, entries, lambda *part: way(*part, rng, copies), copies)
         assert found.values is not None
         assert found.log_density is not None
         return {self.latent.name: found.values}, found.log_density, np.broadcast_to(found.log_marginal, (batch,))
 
     @np.errstate(all="ignore")
-    def _found(self, env: Environment, entries: int, rng: np.random.Generator | None = None, copies: int = 1) -> _Found:
-        """Integrate, by what was prepared for points near some where it holds; and draw, where there is a source."""
+    def _found(self, env: Environment, entries: int, way: Way | None = None, copies: int = 1) -> _Found:
+        """Integrate and draw, by what was prepared for points near some where it holds."""
         if self.near is None:
-            return self._by(self.plate, env, entries, rng, copies)
+            return self._by(self.plate, env, entries, way, copies)
         bound = self.near.bound(env, entries)
         held = np.flatnonzero(np.isfinite(bound))
         if not held.size:
-            return self._by(self.plate, env, entries, rng, copies)
-        found = self._by(self.near, rows_of(env, held), held.size, rng, copies)
+            return self._by(self.plate, env, entries, way, copies)
+        found = self._by(self.near, rows_of(env, held), held.size, way, copies)
         found.error += bound[held]
         again = np.ones(entries, dtype=bool)
         again[held] = found.strays
         if not again.any():
             return found
-        exact = self._by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()), rng, copies)
+        exact = self._by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()), way, copies)
         return exact if again.all() else exact.beside(found.take(~found.strays), again)
 
     def _by(
-        self,
-        plate: GeneralPlate | LinearPlate,
-        env: Environment,
-        entries: int,
-        rng: np.random.Generator | None,
-        copies: int,
+        self, plate: GeneralPlate | LinearPlate, env: Environment, entries: int, way: Way | None, copies: int
     ) -> _Found:
-        """Integrate a plate in all entries, and draw where there is a source of randomness."""
-        found = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
+        """Integrate a plate in all entries; and draw, where there is a way to."""
+        found = _Found.room(entries, copies, self.latent.shape, drawn=way is not None)
         start = plate.starter(env, entries)
         for chunk in self._chunks(entries, plate):
             here = rows_of(env, chunk)
             cells, rest = plate.cells(here, chunk.stop - chunk.start)
-            mass, error, strays = np.empty(cells.size), np.empty(cells.size), np.zeros(cells.size, dtype=bool)
-            z, density = np.empty((2, copies, cells.size if rng is not None else 0))
-            stop = 0
-            for part, integrals in self._parts(cells, start, plate, to_draw=rng is not None):
-                some = slice(stop, stop := stop + part.size)
-                mass[some], error[some] = integrals.log_mass, integrals.error
-                if isinstance(plate, NearPlate):
-                    strays[some] = plate.strays(part, integrals)
-                if rng is not None:
-                    z[:, some] = integrals.sample(rng, copies)
-                    density[:, some] = part.log_density(z[:, some]) - integrals.log_mass
-            found.log_marginal[chunk] = rest + mass.reshape(rest.size, -1).sum(axis=1)
-            found.error[chunk] = error.reshape(rest.size, -1).sum(axis=1)
-            found.strays[chunk] = strays.reshape(rest.size, -1).any(axis=1)
+            parts = [(way or self._integral)(*part) for part in self._parts(cells, start, plate)]
+            by_entry = (rest.size, -1)
+            found.log_marginal[chunk] = rest + _side_by_side([p.log_mass for p in parts]).reshape(by_entry).sum(axis=1)
+            found.error[chunk] = _side_by_side([p.error for p in parts]).reshape(by_entry).sum(axis=1)
+            if isinstance(plate, NearPlate):
+                strays = [plate.strays(p.cells, p.modes, p.rough, p.z) for p in parts]
+                found.strays[chunk] = _side_by_side(strays).reshape(by_entry).any(axis=1)
             if found.values is not None and found.log_density is not None:
-                z = z.reshape(copies * rest.size, *self.latent.shape)
+                z = _side_by_side([p.z for p in parts]).reshape(copies * rest.size, *self.latent.shape)
                 where = slice(None) if copies > 1 else chunk
                 found.values[where], jacobian = plate.values(here, z)
-                density = density.reshape(z.shape) - jacobian
+                density = _side_by_side([p.log_density for p in parts]).reshape(z.shape) - jacobian
                 found.log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
         return found
+
+    def _integral(self, cells: Cells, at: Array, scale: Array) -> _Part:
+        """Return the integrals of cells."""
+        found = self._integrated(cells, at, scale)
+        return _Part(cells, found.modes, found.rough, found.log_mass, found.error, _NO_DRAWS, _NO_DRAWS)
+
+    def _exact(self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int) -> _Part:
+        """Return the integrals of cells, and draws of their densities."""
+        found = self._integrated(cells, at, scale, to_draw=True)
+        z = found.sample(rng, copies)
+        density = cells.log_density(z) - found.log_mass
+        return _Part(cells, found.modes, found.rough, found.log_mass, found.error, z, density)
+
+    def _estimate(self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int) -> _Part:
+        """Return estimates of integrals and draws near their densities; of cells that are too far, exact ones."""
+        if copies > 1 or not isinstance(cells, LinearCells):
+            return self._exact(cells, at, scale, rng, copies)
+        found = cell_proposals.propose(cells, at, scale, rng)
+        z, density, mass, far = found.z[None], found.log_density[None], found.log_mass, found.far
+        if far.size:
+            exact = self._exact(cells.take(far), at[far], scale[far], rng, 1)
+            z[:, far], density[:, far], mass[far] = exact.z, exact.log_density, exact.log_mass
+        return _Part(cells, found.modes, far, mass, np.zeros(cells.size), z, density)
 
     def _note(self, log_marginals: Array, errors: Array) -> None:
         """Remember the largest error of the core points that matter."""
@@ -220,25 +278,30 @@ class PlateIntegral:
         return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
 
     def _parts(
-        self, cells: Cells, start: Starter, plate: GeneralPlate | LinearPlate, *, to_draw: bool
-    ) -> Iterator[tuple[Cells, Integrals]]:
-        """Integrate all cells, a large plate in parts."""
+        self, cells: Cells, start: Starter, plate: GeneralPlate | LinearPlate
+    ) -> Iterator[tuple[Cells, Array, Array]]:
+        """Return all cells, those of a large plate in parts, with where their modes are looked for."""
         at, scale = start(cells)
-        tolerance = self.tolerance / self.plate.width
         size = max(1, _MOST * plate.width // plate.numbers)
+        if cells.size <= size:
+            yield cells, at, scale
+            return
         for i in range(0, cells.size, size):
-            some = slice(i, i + size)
-            part = cells if cells.size <= size else cells.take(np.arange(cells.size)[some])
-            found = integrate(part, at[some], scale[some], tolerance, to_draw=to_draw)
-            if not found.decays.all():
-                if not self.latent.prior.distribution.is_proper:
-                    raise ImproperError(
-                        f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
-                        f"whose tails do not decay. Give it a proper prior, or more data."
-                    )
-                # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
-                found = replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
-            yield part, found
+            some = np.arange(i, min(i + size, cells.size))
+            yield cells.take(some), at[some], scale[some]
+
+    def _integrated(self, cells: Cells, at: Array, scale: Array, *, to_draw: bool = False) -> Integrals:
+        """Integrate cells."""
+        found = integrate(cells, at, scale, self.tolerance / self.plate.width, to_draw=to_draw)
+        if found.decays.all():
+            return found
+        if not self.latent.prior.distribution.is_proper:
+            raise ImproperError(
+                f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
+                f"whose tails do not decay. Give it a proper prior, or more data."
+            )
+        # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
+        return replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
 
 
 def general(plate: GeneralPlate | LinearPlate) -> GeneralPlate:
