@@ -32,28 +32,28 @@ PLATE_TOLERANCE = 1e-5
 
 def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal:
     """Return a core with its fitted proposal, or why it is too poor to be used."""
-    for piece in density.pieces:
-        if isinstance(piece, PlateIntegral):
-            piece.tolerance = PLATE_TOLERANCE
+    plates = [p for p in density.pieces if isinstance(p, PlateIntegral)]
+    for piece in plates:
+        piece.tolerance = PLATE_TOLERANCE
     starts, _ = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
     try:
         with np.errstate(all="ignore"):
-            prepared = prepare(density, starts, newton=density.newton, settle=density.settle)
+            rough = density.roughly if plates else None
+            prepared = prepare(density, starts, newton=density.newton, rough=rough, settle=density.settle)
     except RefusedError as error:
         return Refusal(str(error))
     except np.linalg.LinAlgError as error:
         return Refusal(f"no proposal could be fitted: {error}")
     if not prepared.ok:
         return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
-    _estimate_plates(density, prepared)
+    _estimate_plates(density, plates, prepared)
     return BulkCore(problem, density, prepared)
 
 
-def _estimate_plates(density: CollapsedDensity, prepared: Prepared) -> None:
+def _estimate_plates(density: CollapsedDensity, plates: list[PlateIntegral], prepared: Prepared) -> None:
     """Let plates estimate their integrals when the core is sampled, where the estimates are as good as exact."""
-    plates = [p for p in density.pieces if isinstance(p, PlateIntegral)]
     if not plates:
         return
     u, exact, log_weights = (a[:LOOKED_AT] for a in (prepared.vectors, prepared.log_target, prepared.log_weights))

@@ -109,6 +109,7 @@ def prepare(
     starts: Array,
     *,
     newton: Newton | None = None,
+    rough: Callable[[Array], Array] | None = None,
     settle: Callable[[Array], None] | None = None,
     largest: int | None = None,
     seed: int = SEED,
@@ -124,6 +125,8 @@ def prepare(
         found; others may be.
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a log-concave density: its one mode is found with it.
+    rough : callable, optional
+        The log density to within a few hundredths, in less time: modes are looked for by it.
     settle : callable, optional
         Told of points ``(m, d)`` about the first modes, spread as draws will be, before many points are asked for.
     largest : int, optional
@@ -144,7 +147,8 @@ def prepare(
         if settle is not None:
             settle(np.concatenate([mode.at + steps @ mode.root.T for mode in modes]))
 
-    modes = find_modes(target, np.atleast_2d(np.asarray(starts, float)), rng, newton, about)
+    look = target if rough is None else Target(rough, largest)
+    modes = find_modes(look, np.atleast_2d(np.asarray(starts, float)), rng, newton, about)
     if not modes:
         raise RefusedError(
             "A core cannot be sampled where its density is zero: it is zero at all points near the starts.\n"
@@ -169,8 +173,8 @@ def prepare(
         vectors=best.vectors,
         log_target=best.log_target,
         log_weights=best.log_weights,
-        evaluations=target.evaluations,
-        calls=target.calls,
+        evaluations=target.evaluations + (0 if rough is None else look.evaluations),
+        calls=target.calls + (0 if rough is None else look.calls),
     )
 
 

@@ -93,6 +93,22 @@ def propose(cells: LinearCells, start: Array, scale: Array, rng: np.random.Gener
     return Proposals(z, log_density, log_mass, far, modes)
 
 
+@np.errstate(all="ignore")
+def log_masses(cells: LinearCells, start: Array, scale: Array) -> tuple[Array, Array, Modes]:
+    r"""Return log integrals nearly, :math:`\log f(z) / q(z)` at t = 0; cells too far from normal; and the modes.
+
+    Parameters
+    ----------
+    cells, start, scale
+        As in `propose`.
+    """
+    modes = find_modes(cells, start, scale)
+    bend, stretch, far = _shape(modes, cells.steepest)
+    z = modes.at + modes.scale * (2.0 * bend)
+    slope = modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0)
+    return cells.log_density(z[None])[0] + np.log(slope) + _LOG_ROOT_2PI, far, modes
+
+
 def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:
     """Return b and c, and the cells that are too far from normal."""
     bend = modes.third / 6.0
@@ -102,6 +118,7 @@ def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:
     near = modes.found & (np.abs(bend) < _MOST_BENT) & (modes.scale * steepest < _FARTHEST)
     near &= (stretch < _MOST_STRETCHED) & (stretch > least - _LEAST_STRETCHED)
     far = np.flatnonzero(~near)
-    bend[far] = 0.0
-    stretch[far] = 0.0
-    return bend, np.maximum(stretch, least), far
+    # of the far ones as much as may be, so that what is made of them does not jump where they become so
+    bend = np.clip(np.nan_to_num(bend), -_MOST_BENT, _MOST_BENT)
+    stretch = np.minimum(np.nan_to_num(stretch), _MOST_STRETCHED)
+    return bend, np.maximum(stretch, _INCREASING * bend * bend), far

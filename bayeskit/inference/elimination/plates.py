@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -32,6 +33,8 @@ Environment = Mapping[str, Array]
 _AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in cache
 _MOST = 500_000  # of those of one core point
 _NEGLIGIBLE = 50.0  # nats
+_ROUGHLY = 1e-2  # error of it that is good enough where modes are looked for
+_FEW_FAR = 0.15  # share of cells, each wrong by some hundredths, that may be far from normal then
 _TOLERANCE = 1e-6  # error of the log marginal of a plate
 
 
@@ -165,9 +168,15 @@ class PlateIntegral:
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
         env, batch, shown = self._given(env)
-        found = self._found(env, batch)
+        found = self._found(env, batch, self._integral)
         self._note(found.log_marginal, found.error)
         return np.broadcast_to(found.log_marginal, (shown,)).copy() if shown != batch else found.log_marginal
+
+    def roughly(self, env: Environment) -> Array:
+        """Return the log marginal to within a few hundredths, which is good for looking for modes: ``(batch,)``."""
+        env, batch, shown = self._given(env)
+        found = self._found(env, batch, self._rough).log_marginal
+        return np.broadcast_to(found, (shown,)).copy() if shown != batch else found
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
@@ -183,39 +192,40 @@ class PlateIntegral:
     ) -> tuple[dict[str, Array], Array, Array]:
         env, entries, _ = self._given(env)
         copies = batch if entries == 1 else 1
-        found = self._found(env, entries, lambda *part: way(*part, rng, copies), copies)
+        found = self._found(env, entries, lambda *part: way(*part, rng, copies), copies, drawn=True)
         assert found.values is not None
         assert found.log_density is not None
         return {self.latent.name: found.values}, found.log_density, np.broadcast_to(found.log_marginal, (batch,))
 
     @np.errstate(all="ignore")
-    def _found(self, env: Environment, entries: int, way: Way | None = None, copies: int = 1) -> _Found:
-        """Integrate and draw, by what was prepared for points near some where it holds."""
+    def _found(self, env: Environment, entries: int, way: Way, copies: int = 1, *, drawn: bool = False) -> _Found:
+        """Integrate, and draw where that is wanted: by what was prepared for points near some where it holds."""
+        by = partial(self._by, way=way, copies=copies, drawn=drawn)
         if self.near is None:
-            return self._by(self.plate, env, entries, way, copies)
+            return by(self.plate, env, entries)
         bound = self.near.bound(env, entries)
         held = np.flatnonzero(np.isfinite(bound))
         if not held.size:
-            return self._by(self.plate, env, entries, way, copies)
-        found = self._by(self.near, rows_of(env, held), held.size, way, copies)
+            return by(self.plate, env, entries)
+        found = by(self.near, rows_of(env, held), held.size)
         found.error += bound[held]
         again = np.ones(entries, dtype=bool)
         again[held] = found.strays
         if not again.any():
             return found
-        exact = self._by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()), way, copies)
+        exact = by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()))
         return exact if again.all() else exact.beside(found.take(~found.strays), again)
 
     def _by(
-        self, plate: GeneralPlate | LinearPlate, env: Environment, entries: int, way: Way | None, copies: int
+        self, plate: GeneralPlate | LinearPlate, env: Environment, entries: int, way: Way, copies: int, *, drawn: bool
     ) -> _Found:
-        """Integrate a plate in all entries; and draw, where there is a way to."""
-        found = _Found.room(entries, copies, self.latent.shape, drawn=way is not None)
+        """Integrate a plate in all entries, and draw where that is wanted."""
+        found = _Found.room(entries, copies, self.latent.shape, drawn=drawn)
         start = plate.starter(env, entries)
         for chunk in self._chunks(entries, plate):
             here = rows_of(env, chunk)
             cells, rest = plate.cells(here, chunk.stop - chunk.start)
-            parts = [(way or self._integral)(*part) for part in self._parts(cells, start, plate)]
+            parts = [way(*part) for part in self._parts(cells, start, plate)]
             by_entry = (rest.size, -1)
             found.log_marginal[chunk] = rest + _side_by_side([p.log_mass for p in parts]).reshape(by_entry).sum(axis=1)
             found.error[chunk] = _side_by_side([p.error for p in parts]).reshape(by_entry).sum(axis=1)
@@ -234,6 +244,16 @@ class PlateIntegral:
         """Return the integrals of cells."""
         found = self._integrated(cells, at, scale)
         return _Part(cells, found.modes, found.rough, found.log_mass, found.error, _NO_DRAWS, _NO_DRAWS)
+
+    def _rough(self, cells: Cells, at: Array, scale: Array) -> _Part:
+        """Return integrals of cells by the density at one point, unless many are far from normal."""
+        if not isinstance(cells, LinearCells):
+            return self._integral(cells, at, scale)
+        mass, far, modes = cell_proposals.log_masses(cells, at, scale)
+        far = far[~modes.found[far]] if far.size < _FEW_FAR * cells.size else far
+        if far.size:
+            mass[far] = integrate(cells.take(far), at[far], scale[far], _ROUGHLY / self.plate.width).log_mass
+        return _Part(cells, modes, far, mass, np.zeros(cells.size), _NO_DRAWS, _NO_DRAWS)
 
     def _exact(self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int) -> _Part:
         """Return the integrals of cells, and draws of their densities."""
