@@ -86,6 +86,15 @@ def test_draws_have_the_density_that_is_stated():
     assert stats.kstest(np.interp(found.z, z, cdf), "uniform").pvalue > 1e-4
 
 
+@pytest.mark.parametrize("kind", [LogitRows, LogRows])
+def test_the_middle_of_the_change_of_variable_is_near_the_integral(kind):
+    cells = cells_of(kind, most=30.0)
+    found, far, _ = cell_proposals.log_masses(cells, np.zeros(N), np.ones(N))
+    off = np.abs(found - exact(cells))
+    assert np.delete(off, far).max() < 0.02
+    assert np.median(off) < 1e-4
+
+
 def test_no_spread_at_all():
     cells = cells_of(LogitRows)
     still = LinearCells(cells.centre, np.zeros(N), cells.rows)
@@ -135,6 +144,14 @@ def test_estimates_are_used_where_they_are_good_and_only_there():
     u = core.prepared.vectors[:50]
     again, _, _ = core.density.with_draws(u, np.random.default_rng(0))
     assert again == pytest.approx(core.prepared.log_target[:50], abs=1e-9)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_the_density_that_modes_are_looked_for_by_is_near(family):
+    core, _ = core_of(overdispersed(family, np.random.default_rng(2).poisson(6, 40)))
+    u = core.prepared.vectors[:100]
+    assert core.density.roughly(u) == pytest.approx(core.density(u), abs=0.3)
+    assert core.density.roughly(u)[0] != core.density(u)[0]
 
 
 def test_a_bend_out_of_sight():
