@@ -329,7 +329,7 @@ method: collapsed (a core of 2 numbers; 3 integrated out)
   mu, tau  core of 2 numbers, sampled by independence Metropolis-Hastings proposed in bulk; expected acceptance 0.00,
            Pareto k 0.00
   a        integrated out, and drawn given the core; 3 numbers, independent given the rest: each by adaptive
-           quadrature
+           quadrature; when drawn, proposed with the core
 Not exact because of 'a': its child 'y' ~ Poisson is not Gaussian.""",
     pumps: """\
 method: collapsed (a core of 2 numbers; 3 integrated out)

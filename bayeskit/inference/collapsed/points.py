@@ -65,6 +65,8 @@ def _estimate_plates(density: CollapsedDensity, plates: list[PlateIntegral], pre
     noise = np.average(np.expm1(estimates - exact[met]) ** 2, weights=weights[met])
     for piece in plates:
         piece.estimates = bool(noise < MOST_NOISE)
+        if piece.estimates:
+            piece.reason += "; when drawn, proposed with the core"
 
 
 class BulkCore:
