@@ -23,8 +23,7 @@ from bayeskit.model.problem import Problem
 Array = np.ndarray
 # A chain that stays so long at one point, in draws and as a share of them, has met a weight that few others balance.
 LONGEST_STAY, MOST_STAYED = 40, 0.1
-# Variance of the estimates of plates, relative to their mean, up to which a chain hardly notices; and at how many points
-# of the core it is looked at.
+# Relative variance of the estimates of plates up to which a chain hardly notices; at how many points it is looked at.
 MOST_NOISE, LOOKED_AT = 0.005, 200
 # Error of the log marginal of a plate: of weights that are known by Monte Carlo, no smaller one is seen.
 PLATE_TOLERANCE = 1e-5
@@ -32,15 +31,15 @@ PLATE_TOLERANCE = 1e-5
 
 def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal:
     """Return a core with its fitted proposal, or why it is too poor to be used."""
-    for piece in density.pieces:
-        if isinstance(piece, PlateIntegral):
-            piece.tolerance = PLATE_TOLERANCE
+    plates = [p for p in density.pieces if isinstance(p, PlateIntegral)]
+    for piece in plates:
+        piece.tolerance = PLATE_TOLERANCE
     starts = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
     try:
         with np.errstate(all="ignore"):
-            prepared = prepare(density, starts, newton=density.newton)
+            prepared = prepare(density, starts, newton=density.newton, rough=density.roughly if plates else None)
     except RefusedError as error:
         return Refusal(str(error))
     except np.linalg.LinAlgError as error:

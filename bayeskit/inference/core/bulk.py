@@ -107,6 +107,7 @@ def prepare(
     starts: Array,
     *,
     newton: Newton | None = None,
+    rough: Callable[[Array], Array] | None = None,
     largest: int | None = None,
     seed: int = SEED,
 ) -> Prepared:
@@ -121,6 +122,8 @@ def prepare(
         found; others may be.
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a log-concave density: its one mode is found with it.
+    rough : callable, optional
+        The log density to within a few hundredths, in less time: modes are looked for by it.
     largest : int, optional
         Points of one call at most.
     seed : int
@@ -133,7 +136,8 @@ def prepare(
     """
     target = Target(log_density, largest)
     rng = np.random.default_rng(seed)
-    modes = find_modes(target, np.atleast_2d(np.asarray(starts, float)), rng, newton)
+    look = target if rough is None else Target(rough, largest)
+    modes = find_modes(look, np.atleast_2d(np.asarray(starts, float)), rng, newton)
     if not modes:
         raise RefusedError(
             "A core cannot be sampled where its density is zero: it is zero at all points near the starts.\n"
@@ -158,8 +162,8 @@ def prepare(
         vectors=best.vectors,
         log_target=best.log_target,
         log_weights=best.log_weights,
-        evaluations=target.evaluations,
-        calls=target.calls,
+        evaluations=target.evaluations + (0 if rough is None else look.evaluations),
+        calls=target.calls + (0 if rough is None else look.calls),
     )
 
 
@@ -174,9 +178,9 @@ def run(
     """Draw chains, every proposal of theirs evaluated in one call (or as many as ``largest`` points a call ask for).
 
     A chain starts from a pilot draw that is chosen with the probability of its weight, so that it is in equilibrium as
-    nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone. The density may
-    be an unbiased estimate that is new at every call (Andrieu and Roberts 2009, Annals of Statistics 37): that of a point
-    is kept as long as a chain stays there.
+    nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone. The density
+    may be an unbiased estimate, new at every call (Andrieu and Roberts 2009, Annals of Statistics 37): a chain keeps
+    that of a point as long as it stays there.
 
     Parameters
     ----------

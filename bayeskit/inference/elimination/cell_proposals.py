@@ -90,6 +90,22 @@ def propose(cells: LinearCells, start: Array, scale: Array, rng: np.random.Gener
     return Proposals(z, log_density, log_mass, far)
 
 
+@np.errstate(all="ignore")
+def log_masses(cells: LinearCells, start: Array, scale: Array) -> tuple[Array, Array]:
+    r"""Return log integrals nearly, :math:`\log f(z) / q(z)` at t = 0, and the cells of which they are not to be believed.
+
+    Parameters
+    ----------
+    cells, start, scale
+        As in `propose`.
+    """
+    modes = find_modes(cells, start, scale)
+    bend, stretch, far = _shape(modes, cells.steepest)
+    z = modes.at + modes.scale * (2.0 * bend)
+    slope = modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0)
+    return cells.log_density(z[None])[0] + np.log(slope) + _LOG_ROOT_2PI, far
+
+
 def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:
     """Return b and c, and the cells that are too far from normal."""
     bend = modes.third / 6.0

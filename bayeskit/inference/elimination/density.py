@@ -12,6 +12,7 @@ import numpy as np
 from bayeskit.inference.core.linear_rows import linear_rows
 from bayeskit.inference.core.newton import Newton, newton_of
 from bayeskit.inference.elimination.pieces import Piece
+from bayeskit.inference.elimination.plates import PlateIntegral
 from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.problem import Factor, Problem
 
@@ -68,6 +69,10 @@ class CollapsedDensity:
         """Return the log density at points ``(n, d)``, and the log Jacobian that it contains."""
         return self._evaluated(u, self._integrated)
 
+    def roughly(self, u: Array) -> Array:
+        """Return the log density at points ``(n, d)`` to within a few hundredths, where that is faster: ``(n,)``."""
+        return self._evaluated(u, self._roughly_integrated)[0]
+
     def with_draws(self, u: Array, rng: np.random.Generator) -> tuple[Array, dict[str, Array], Array]:
         """Return the log density at points ``(n, d)``, draws of the pieces given each, and their log density.
 
@@ -110,6 +115,11 @@ class CollapsedDensity:
     def _integrated(self, env: Environment, _: Array) -> Array:
         """Return the log marginals of the pieces."""
         return sum((piece.log_marginal(env) for piece in self.pieces), start=np.zeros(1))
+
+    def _roughly_integrated(self, env: Environment, _: Array) -> Array:
+        """Return the log marginals of the pieces, those of plates nearly."""
+        found = (p.roughly(env) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
+        return sum(found, start=np.zeros(1))
 
     def _chunk(self, u: Array, integrated: Integrated) -> tuple[Array, Array]:
         values, jacobian = self.scale.unpack(u, self.problem.env)

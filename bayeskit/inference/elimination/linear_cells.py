@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 
 import numpy as np
 
@@ -338,8 +338,10 @@ class LinearCells:
     @property
     def steepest(self) -> Array:
         """By how much the predictor of some row of each moves with z: ``(size,)``."""
-        coefficients = [r.largest if r.unit is None else np.abs(r.unit) * r.largest for r in self.rows]
-        return self.spread * reduce(np.maximum, coefficients, np.float64(0.0))
+        most: Array = np.zeros(1)
+        for rows in self.rows:
+            most = np.maximum(most, rows.largest if rows.unit is None else np.abs(rows.unit) * rows.largest)
+        return self.spread * most
 
     def derivatives(self, z: Array, scale: Array) -> Array:
         """Return the log densities and their derivatives: ``(5, size)``."""
