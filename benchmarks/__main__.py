@@ -11,9 +11,11 @@ import os
 import platform
 import sys
 import time
+from compileall import compile_dir
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bayeskit
 from benchmarks.alone import run as alone
 from benchmarks.children import versions
 from benchmarks.peers import side_by_side
@@ -87,6 +89,7 @@ def main() -> None:
     results = Results(chosen.results) if chosen.results else Results()
     names = chosen.problems or [name for name, problem in PROBLEMS.items() if not problem.extra]
     if not chosen.report:
+        compile_dir(bayeskit.__path__[0], quiet=1)  # as installing it does, and did for the peers
         measure(chosen, names, results)
     if not chosen.peers:
         print("\nbayeskit alone, when warm (per row: condition and plan)\n" + alone.stages_table(results, names))

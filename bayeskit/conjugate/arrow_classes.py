@@ -221,28 +221,36 @@ class ArrowClasses:
         """Return a draw of the dense part from standard normal numbers: ``(r, b)``."""
         return solve_upper(system.LS, system.xd + z)
 
-    def wide(self, system: Eliminated, d: Array, z: Array, at: slice, centre: Array) -> Array:
-        """Return draws of the wide part about ``centre (G, k)``, for a part of the batch, given the dense one.
+    def prior_means(self, centre: Array) -> Array:
+        """Return what takes the dense part and 1 (or 1 alone) to the prior means of the wide part: ``(k, ., G)``.
 
-        ``z (k, part, G)`` are standard normal numbers. The draws are ``(k, part, G)``.
+        They are about ``centre (G, k)``.
         """
-        k, of = self.width, self.of
+        if self.priors is None:
+            return centre.T[:, None]
+        return np.concatenate([self.priors.B.transpose(1, 2, 0), (centre + self.priors.b).T[:, None]], axis=1)
+
+    def wide(self, system: Eliminated, d: Array, z: Array, at: slice, means: Array, out: Array) -> None:
+        """Write draws of the wide part, for a part of the batch, given the dense one and the `prior_means`.
+
+        ``z (k, part, G)`` are standard normal numbers; ``out`` gets the draws, ``(k, part, G)``.
+        """
+        k, of, ones = self.width, self.of, np.ones((1, z.shape[1]))
         p, d = system.p[:, at], d[:, at]
-        weights = (p[:, None] * np.concatenate([-d, np.ones((1, d.shape[1]))])[None]).reshape(-1, d.shape[1]).T
-        pulled = [weights @ self._pull[i] for i in range(k)]
-        result = np.empty_like(z)
+        known = np.concatenate([d, ones])[-means.shape[1] :]
+        weights = (p[:, None] * np.concatenate([-d, ones])).reshape(-1, z.shape[1])
+        alike = self.classes == 1  # then their matrices scale the weights, not what the data say of every group
+        pulled = [] if alike else [weights.T @ pull for pull in self._pull]
+        spare = np.empty(z.shape[1:])
         for i in range(k):
-            if self.priors is None:
-                result[i] = centre[:, i]
-            else:
-                np.matmul(d.T, self.priors.B[:, i].T, out=result[i])
-                result[i] += centre[:, i] + self.priors.b[:, i]
-        for i in range(k):
-            for j in range(k):
-                result[i] += _spread(system.inverse[i][j][:, at], of) * pulled[j]
+            here = [system.inverse[i][j][:, at] for j in range(k)]
+            left = [known, *(inverse * weights for inverse in here)] if alike else [known]
+            right = [means[i], *self._pull] if alike else [means[i]]
+            np.matmul(np.concatenate(left).T, np.concatenate(right), out=out[i])
+            for j, pull in enumerate(pulled):
+                out[i] += np.multiply(_spread(here[j], of), pull, out=spare)
             for j in range(i, k):
-                result[i] += _spread(system.root[j][i][:, at], of) * z[j]
-        return result
+                out[i] += np.multiply(_spread(system.root[j][i][:, at], of), z[j], out=spare)
 
 
 def _about(A: Array, B: Array, E: Array, b: Array, groups: Array) -> tuple[Array, Array]:

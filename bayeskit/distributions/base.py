@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Never, Self
 
 import numpy as np
 
-from bayeskit.distributions import labelled, parameters
+from bayeskit.distributions import intervals, labelled, parameters
 from bayeskit.distributions.domains import Array, Domain, Parameter
 from bayeskit.errors import ParameterError, RefusedError
 
@@ -44,6 +44,8 @@ class Distribution:
         Whether values are whole numbers.
     symmetric : bool
         Whether the density is symmetric and unimodal, so that the narrowest interval is the central one.
+    tabulated : bool
+        Whether it has the kernel ``_expect``, the expectation of any function.
     square : bool
         For matrices: whether both axes are the same dim, as those of a covariance.
     support : str
@@ -63,6 +65,7 @@ class Distribution:
     event_ndim: ClassVar[int] = 0
     discrete: ClassVar[bool] = False
     symmetric: ClassVar[bool] = False
+    tabulated: ClassVar[bool] = False
     square: ClassVar[bool] = True
     support: ClassVar[str] = "the real numbers"
     joint_condition: ClassVar[str] = ""
@@ -239,6 +242,11 @@ class Distribution:
     def _several_peaks(self, *params: Any, **kwargs: Any) -> Any:
         """Where the density has more than one peak, so that the narrowest interval must be searched for."""
         return np.zeros((), dtype=bool)
+
+    def _narrowest(self, prob: float, arrays: list[Array]) -> tuple[Array, Array]:
+        """Narrowest intervals that hold a probability, of cells whose parameters are ``(cells,)`` each."""
+        search = intervals.narrowest_discrete if self.discrete else intervals.narrowest
+        return search(self, prob, arrays)
 
     def _bounds(self, *params: Any, **kwargs: Any) -> tuple[Any, Any]:
         """Least and greatest value of the support, which may be infinite."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeskit.distributions import intervals
 from bayeskit.distributions.domains import Array
 from bayeskit.distributions.merging import merge_equal
 from bayeskit.distributions.parameters import EVENT_DIMS, event_dims, is_dataarray, is_expression
@@ -266,10 +265,9 @@ def hdi(distribution: Distribution, prob: float) -> DataArray:
         )
     mass = float(_probability(prob, "prob", distribution.family))
     frame = aligned(distribution)
-    search = intervals.narrowest_discrete if distribution.discrete else intervals.narrowest
     with np.errstate(all="ignore"):
         arrays = [np.broadcast_to(array, frame.shape).ravel() for array in frame.arrays]
-        ends = search(distribution, mass, arrays)
+        ends = distribution._narrowest(mass, arrays)
     return _interval(frame, [np.reshape(end, frame.shape) for end in ends])
 
 

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 
 from bayeskit.distributions.base import Array, Distribution
 from bayeskit.distributions.bracketing import falls_and_rises, highest
+from bayeskit.distributions.by_parts import cells_at_once, columns_of
 from bayeskit.distributions.domains import Parameter, nonnegative_integer, real
 from bayeskit.distributions.labelled import aligned
 from bayeskit.distributions.mixture_nodes import NODE, by_cells, columns, labelled_cells, over_nodes, read_weights
@@ -24,7 +25,6 @@ from bayeskit.errors import ParameterError
 
 __all__ = ["NODE", "Mixture", "over_nodes"]
 
-_HELD = 2**18  # numbers of one array held at a time: what a processor's own memory holds
 _SCAN = 65
 
 
@@ -157,9 +157,7 @@ class Mixture(Distribution):
 
     def _take(self, cell: Array, kept: Array | None = None) -> tuple[Array, list[Array]]:
         """Weights ``(nodes, n)`` and parameters ``(nodes, n, *event)`` of cells ``(n,)``."""
-        part: Any = cell
-        if len(cell) and cell[-1] - cell[0] == len(cell) - 1 and np.all(np.diff(cell) == 1):
-            part = slice(int(cell[0]), int(cell[-1]) + 1)
+        part = columns_of(cell)
 
         def of(array: Array) -> Array:
             chosen = array if array.shape[1] == 1 else array[:, part]  # of few cells, before nodes are left out
@@ -194,7 +192,7 @@ class Mixture(Distribution):
         return max(int(np.prod(array.shape[2:], dtype=int)) for array in self._arrays)
 
     def _chunks(self, count: int) -> Iterator[slice]:
-        step = max(_HELD // (len(self._matrix) * self._width), 1)
+        step = cells_at_once(len(self._matrix) * self._width)
         return (slice(start, start + step) for start in range(0, count, step))
 
     def _summed(self, kernel: str, x: Any, cell: Any, *, elementwise: bool = True) -> Array:

@@ -20,7 +20,6 @@ from bayeskit.distributions.inverse_gamma import InverseGamma
 from bayeskit.distributions.labelled import aligned
 from bayeskit.distributions.log_odds import LogOdds
 from bayeskit.distributions.parameters import same_value, show_value
-from bayeskit.distributions.tabulated import Tabulated
 from bayeskit.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -278,7 +277,7 @@ class Monotone(Distribution):
             closed = _closed_moments(self._law, own, chain)
             if closed is not None:
                 return closed
-            if isinstance(self._law, Tabulated):
+            if self._law.tabulated:
                 return self._over_nodes(own[0], params)
             low1, low2, high1, high2 = (tail.is_finite(m) for tail in self._tails(params) for m in (1, 2))
             if np.any(np.isnan(low1 + low2 + high1 + high2)):
@@ -294,10 +293,10 @@ class Monotone(Distribution):
 
     def _over_nodes(self, cell: Array, params: tuple[Any, ...]) -> tuple[Array, Array]:
         """Moments of a function of a tabulated variable, over the nodes of that."""
-        assert isinstance(self._law, Tabulated)
-        mean = self._law._expect(lambda x: self._forward(x, params), cell)
+        law: Any = self._law
+        mean = law._expect(lambda x, *own: self._forward(x, own), cell, *params)
         centre = np.where(np.isfinite(mean), mean, 0.0)
-        variance = self._law._expect(lambda x: (self._forward(x, params) - centre) ** 2, cell)
+        variance = law._expect(lambda x, c, *own: (self._forward(x, own) - c) ** 2, cell, centre, *params)
         return mean, np.where(np.isfinite(mean), variance, np.where(np.isnan(mean), np.nan, np.inf))
 
     def _tails(self, params: tuple[Any, ...]) -> list[Tail]:

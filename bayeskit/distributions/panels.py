@@ -11,6 +11,7 @@ Outside the panels the log density goes on as it ends: a line, a parabola, or a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -19,16 +20,20 @@ import numpy as np
 from numpy.polynomial.legendre import legvander
 from scipy.special import roots_legendre
 
+from bayeskit.distributions.by_parts import Part, by_parts, cells_at_once, columns_of
 from bayeskit.distributions.domains import Array
+from bayeskit.distributions.inverse_table import inverse_table
 from bayeskit.distributions.line_tails import Tail, read_tail
 
-__all__ = ["NODES", "ORDER", "TO_LEGENDRE", "WEIGHTS", "Panels", "gauss_points", "masses", "place"]
+__all__ = ["NODES", "ORDER", "TO_LEGENDRE", "WEIGHTS", "Panels", "gauss_points", "log_integrals", "masses", "place"]
 
 ORDER = 16
 NODES, WEIGHTS = roots_legendre(ORDER)
 # From values at the nodes to Legendre coefficients: the discrete orthogonality of the Gauss rule.
 TO_LEGENDRE = (np.arange(ORDER) + 0.5)[:, None] * legvander(NODES, ORDER - 1).T * WEIGHTS
 _CHUNK = 16384
+_COLUMNS = 768  # of a product: with a matrix of 18 by 17 less work than what BLAS takes threads for
+_TABLE = 512  # quantiles of a cell that many draws of it are found between
 
 
 def _integrate() -> Array:
@@ -41,6 +46,9 @@ def _integrate() -> Array:
 
 
 _INTEGRATE = _integrate()
+# Series are summed in monic polynomials, p_(k+1) = t p_k - k^2 / (4 k^2 - 1) p_(k-1): their leading coefficients.
+_RECURRENCE = [k**2 / (4.0 * k**2 - 1) for k in range(ORDER)]
+_LEADING = np.cumprod([1.0] + [(2 * k - 1) / k for k in range(1, ORDER + 1)])[:, None]
 _KNOTS = np.concatenate([[-1.0], NODES, [1.0]])
 _AT_KNOTS = legvander(_KNOTS, ORDER)
 
@@ -55,8 +63,17 @@ def masses(edges: Array, log_values: Array) -> Array:
     """What every node contributes to the integral of a density, ``(panels * ORDER, cells)``."""
     half = 0.5 * np.diff(edges, axis=0)
     with np.errstate(under="ignore"):
-        values = np.exp(log_values).reshape(len(half), ORDER, -1)
-        return (values * WEIGHTS[:, None] * half[:, None]).reshape(log_values.shape)
+        values = np.exp(log_values, order="C")
+        by_panel = values.reshape(len(half), ORDER, -1)
+        by_panel *= WEIGHTS[:, None]
+        by_panel *= half[:, None]
+    return values
+
+
+def log_integrals(edges: Array, log_values: Array) -> Array:
+    """Log of the integrals of densities, ``(cells,)``."""
+    top = log_values.max(axis=0)
+    return np.asarray(top + np.log(masses(edges, log_values - top).sum(axis=0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +123,13 @@ class Panels:
         """The densities of some cells."""
         if np.array_equal(cells, np.arange(self.cells)):
             return self
-        return Panels(self.edges[:, cells], self.log_values[:, cells])
+        columns = columns_of(cells)
+        return Panels(self.edges[:, columns], self.log_values[:, columns])
+
+    @property
+    def _size(self) -> int:
+        """Cells that are answered for at a time."""
+        return cells_at_once(len(self.log_values))
 
     @cached_property
     def tail(self) -> Tail:
@@ -126,7 +149,7 @@ class Panels:
 
     def cdf(self, u: Any, cell: Any) -> Array:
         """Probability at or below u in a cell, down to 1e-12 of it in the lower tail."""
-        return _chunked(self._cdf, u, cell)
+        return self._ask("_cdf", u, cell)
 
     def sf(self, u: Any, cell: Any) -> Array:
         """Probability above u in a cell, down to 1e-12 of it in the upper tail."""
@@ -134,11 +157,11 @@ class Panels:
 
     def quantile(self, p: Any, cell: Any) -> Array:
         """Value with probability p at or below it; of p <= 0 and p >= 1 the infinities."""
-        return _chunked(self._quantile, p, cell)
+        return self._ask("_quantile", p, cell)
 
     def log_quantile(self, log_p: Any, cell: Any) -> Array:
         """Value with a given log of the probability at or below it, as far out as the tail is known."""
-        return _chunked(self._log_quantile, log_p, cell)
+        return self._ask("_log_quantile", log_p, cell)
 
     def log_isf(self, log_p: Any, cell: Any) -> Array:
         """Value with a given log of the probability above it."""
@@ -146,7 +169,17 @@ class Panels:
 
     def log_density(self, u: Any, cell: Any) -> Array:
         """Normalised log density at u in a cell."""
-        return _chunked(self._log_density, u, cell)
+        return self._ask("_log_density", u, cell)
+
+    def _ask(self, kernel: str, value: Any, cell: Any) -> Array:
+        """Answer elementwise: where there are many cells, for some of them at a time, whose tables are then dropped."""
+        if self.cells <= self._size:
+            return _chunked(getattr(self, kernel), value, cell)
+
+        def answer(part: Part) -> Array:
+            return _chunked(getattr(self.of(part.cells), kernel), part.take(value), part.place)
+
+        return by_parts(answer, self._size, cell, value)
 
     def _locate(self, u: Array, cell: Array) -> tuple[Array, Array]:
         """Row of the panel that holds u, and the place in it."""
@@ -210,12 +243,36 @@ class Panels:
     def sample(self, rng: np.random.Generator, draws: int) -> Array:
         """Draw independently from every cell: ``(draws, cells)``."""
         result = np.empty((draws, self.cells))
-        step = max(2**18 // draws, 1)
-        for start in range(0, self.cells, step):  # some cells at a time, whose tables stay at hand
-            cells = np.arange(start, min(start + step, self.cells))
+        for cells in self._pieces(draws):
+            part, place = self.of(cells), np.arange(len(cells))[:, None]
             p = rng.uniform(2.0**-54, 1.0, (len(cells), draws))
-            result[:, cells] = _chunked(partial(self._quantile, settled=3e-5), p, cells[:, None]).T
+            result[:, cells] = part._drawn(p, place).T
         return result
+
+    def _drawn(self, p: Array, cells: Array) -> Array:
+        """Return the places with probabilities ``(cells, draws)`` below them, to a millionth of their spread."""
+        kernel = partial(self._quantile, settled=3e-5)
+        if p.shape[1] < 4 * _TABLE:
+            return _chunked(kernel, p, cells)
+        quantiles = self.quantile(np.arange(1, _TABLE) / _TABLE, cells)
+        table = inverse_table(quantiles, np.exp(self.log_density(quantiles, cells)))
+        middle_half = quantiles[:, 3 * _TABLE // 4 - 1] - quantiles[:, _TABLE // 4 - 1]
+        u, rough = table(p, 1e-6 * middle_half[:, None])
+        if rough.any():
+            u[rough] = _chunked(kernel, p[rough], np.broadcast_to(cells, p.shape)[rough])
+        return u
+
+    def total_log_density(self, u: Array) -> Array:
+        """Log density of all cells together at u, ``(draws, cells)``: ``(draws,)``."""
+        total = np.zeros(len(u))
+        for cells in self._pieces(len(u)):
+            total += _chunked(self.of(cells)._log_density, u[:, cells], np.arange(len(cells))).sum(axis=1)
+        return total
+
+    def _pieces(self, draws: int) -> Iterator[Array]:
+        """Numbers of some cells at a time, whose tables and draws stay at hand."""
+        step = max(min(2**18 // draws, self._size), 1)
+        return (np.arange(start, min(start + step, self.cells)) for start in range(0, self.cells, step))
 
     def expect(self, values: Array) -> Array:
         """Return the expectation of a function given at the nodes, ``(nodes, cells)``; infinite where its tails say so.
@@ -239,8 +296,8 @@ class _Tables:
     below: Array  # (cells, panels + 1): probability below each edge
     half: Array  # (cells, panels)
     top: Array  # (cells, panels): greatest density over the place, in a panel
-    both: Array  # (2 * ORDER + 1, rows): coefficients of the density over the place, and of its integral
-    logs: Array  # (ORDER, rows): coefficients of the log density
+    both: Array  # (2 * ORDER + 1, rows): monic coefficients of the density over the place, and of its integral
+    logs: Array  # (ORDER, rows): those of the log density
     steps: Array  # (rows, ORDER + 2): probability from the start of a panel to its knots
     slopes: Array  # (rows, ORDER + 2): density over the place at the knots
 
@@ -254,24 +311,33 @@ def _tables(panels: Panels) -> _Tables:
     tail = np.exp(panels.tail.log_mass)[:, None]
     total = mass.sum(axis=1, keepdims=True) + tail
     weighted = weighted / np.repeat(total.ravel(), count)
-    density = TO_LEGENDRE @ weighted
-    integral = _INTEGRATE @ density
+    density = _product(TO_LEGENDRE, weighted)
+    integral = _product(_INTEGRATE, density)
     below = np.concatenate([tail / total, (tail + np.cumsum(mass, axis=1)) / total], axis=1)
     below[:, -1] = 1.0
-    steps = np.maximum.accumulate((_AT_KNOTS @ integral).T, axis=1)
-    slopes = np.maximum((_AT_KNOTS[:, :ORDER] @ density).T, 0.0)
+    steps = np.maximum.accumulate(_product(_AT_KNOTS, integral).T, axis=1)
+    slopes = np.maximum(_product(_AT_KNOTS[:, :ORDER], density).T, 0.0)
     with np.errstate(invalid="ignore"):
-        logs = TO_LEGENDRE @ by_row
+        logs = _product(TO_LEGENDRE, by_row)
     return _Tables(
         np.ascontiguousarray(panels.edges.T),
         below,
         half,
         weighted.max(axis=0).reshape(cells, count),
-        np.concatenate([density, integral]),
-        logs,
+        np.concatenate([density * _LEADING[:ORDER], integral * _LEADING]),
+        logs * _LEADING[:ORDER],
         np.ascontiguousarray(steps),
         np.ascontiguousarray(slopes),
     )
+
+
+def _product(matrix: Array, columns: Array) -> Array:
+    """Product of a small matrix and many columns, some at a time: all at once they are given to threads, which wait."""
+    result = np.empty((len(matrix), columns.shape[1]))
+    for start in range(0, columns.shape[1], _COLUMNS):
+        at = slice(start, start + _COLUMNS)
+        result[:, at] = matrix @ columns[:, at]
+    return result
 
 
 def place(edges: Array, height: Array, targets: Array) -> Array:
@@ -284,16 +350,13 @@ def place(edges: Array, height: Array, targets: Array) -> Array:
     targets : ndarray
         Values, ``(m, cells)``.
     """
-    result = np.empty(targets.shape)
+    result, cells = np.empty(targets.shape), np.arange(targets.shape[1])
     for i, target in enumerate(targets):  # over panels, a dozen of them
-        index = np.clip((height <= target).sum(axis=0) - 1, 0, len(height) - 2)[None]
-        (low, high), (start, stop) = (
-            (np.take_along_axis(table, index, 0)[0], np.take_along_axis(table, index + 1, 0)[0])
-            for table in (height, edges)
-        )
+        index = np.minimum(np.maximum((height <= target).sum(axis=0) - 1, 0), len(height) - 2)
+        (low, high), (start, stop) = ((table[index, cells], table[index + 1, cells]) for table in (height, edges))
         with np.errstate(all="ignore"):
             share = np.where(high > low, (target - low) / (high - low), 0.0)
-        result[i] = start + np.clip(share, 0.0, 1.0) * (stop - start)
+        result[i] = start + np.minimum(np.maximum(share, 0.0), 1.0) * (stop - start)
     return result
 
 
@@ -311,21 +374,22 @@ def _chunked(kernel: Any, value: Any, cell: Any) -> Array:
 def _search(table: Array, row: Array, value: Array) -> Array:
     """Find the last entry of an increasing row at or below a value, the last of all left out: by bisection."""
     width = table.shape[1]
+    if len(table) == 1:
+        return np.minimum(np.searchsorted(table[0, 1:-1], value, side="right"), width - 2)
     flat, start = table.ravel(), row * width
-    low, high = np.zeros(value.shape, dtype=np.int64), np.full(value.shape, width - 1)
-    for _ in range(int(width - 1).bit_length()):
-        middle = (low + high) // 2
-        go = flat[start + middle] <= value
-        low, high = np.where(go, middle, low), np.where(go, high, middle)
-    return np.minimum(low, width - 2)
+    place, last = start, start + width - 2
+    for power in reversed(range(int(width - 1).bit_length())):
+        ahead = np.minimum(place + 2**power, last)
+        place = np.where(flat.take(ahead) <= value, ahead, place)
+    return place - start
 
 
 def _series(coefficients: Array, t: Array) -> Array:
-    """Sum Legendre series ``(order, n)`` at n places, by the recurrence of the polynomials."""
+    """Sum series ``(order, n)`` of monic Legendre polynomials at n places, by their recurrence."""
     before, now = np.ones_like(t), t
     total = coefficients[0] + coefficients[1] * t
     for k in range(1, len(coefficients) - 1):
-        before, now = now, ((2 * k + 1) * t * now - k * before) / (k + 1)
+        before, now = now, t * now - _RECURRENCE[k] * before
         total += coefficients[k + 1] * now
     return total
 
@@ -337,7 +401,7 @@ def _values(both: Array, row: Array, t: Array) -> tuple[Array, Array]:
     before, now = np.ones_like(t), t
     slope, total = density[0] + density[1] * t, integral[0] + integral[1] * t
     for k in range(1, ORDER):
-        before, now = now, ((2 * k + 1) * t * now - k * before) / (k + 1)
+        before, now = now, t * now - _RECURRENCE[k] * before
         total += integral[k + 1] * now
         if k + 1 < ORDER:
             slope += density[k + 1] * now

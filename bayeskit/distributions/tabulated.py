@@ -48,6 +48,7 @@ class Tabulated(Distribution):
     """
 
     parameters = (Parameter("cell", nonnegative_integer),)
+    tabulated = True
 
     def __init__(self, panels: Panels, transform: Transform, cell: Any = 0) -> None:
         self._keep({"panels": panels, "transform": transform, "cell": cell}, {"cell": cell})
@@ -72,6 +73,11 @@ class Tabulated(Distribution):
         if lower.size > 1 or upper.size > 1:
             return "its bounds"
         return "the real numbers" if np.isinf(lower) and np.isinf(upper) else f"{lower.item():g}..{upper.item():g}"
+
+    def of(self, cells: Array) -> Tabulated:
+        """The distributions of some of the cells."""
+        ends = (end[cells] if end.size > 1 else end[0] for end in self._ends)
+        return Tabulated(self.panels.of(cells), elementwise_transform(*ends), np.arange(len(cells)))
 
     def __repr__(self) -> str:
         return f"Tabulated({show_value(self.given['cell']) if np.ndim(self.given['cell']) else ''})"
@@ -176,12 +182,12 @@ class Tabulated(Distribution):
     def _var(self, cell: Any) -> Array:
         return self._moments[1][np.asarray(cell).astype(np.int64)]
 
-    def _expect(self, function: Callable[[Array], Array], cell: Any) -> Array:
-        """Expectation of a function of values ``(nodes, *cells)``; infinite where the tails say so."""
+    def _expect(self, function: Callable[..., Array], cell: Any, *arrays: Any) -> Array:
+        """Expectation of a function of values ``(nodes, *cells)`` and of arrays; infinite where the tails say so."""
         index = np.asarray(cell).astype(np.int64)
         flat = index.reshape(-1)
         with np.errstate(all="ignore"):
-            values = np.asarray(function(self._nodes[:, index]))
+            values = np.asarray(function(self._nodes[:, index], *arrays))
             return self.panels.of(flat).expect(values.reshape(len(values), -1)).reshape(index.shape)
 
     def _raw_moment(self, k: float, cell: Any) -> Array:

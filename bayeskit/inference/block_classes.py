@@ -40,17 +40,17 @@ class BlockClasses:
 
     def __init__(self, block: GaussianBlock, classes: ArrowClasses, rows: Array) -> None:
         self.block, self.classes, self.rows = block, classes, rows
+        # Numbers that are held, and worked out, for every entry of a batch.
+        self.cost = classes.classes * classes.width**2 * (3 * classes.entries**2 + 4) + (classes.rest + 1) ** 2
 
     def systems(self, precisions: Array) -> Iterator[tuple[slice, Eliminated]]:
         """Yield the eliminated systems of precisions ``(cells, batch)``, a part of the batch at a time."""
-        c = self.classes
-        width = c.classes * c.width**2 * (3 * c.entries**2 + 4) + (c.rest + 1) ** 2
-        step = max(16, _CHUNK // max(1, width))
+        step = max(16, _CHUNK // self.cost)
         for start in range(0, precisions.shape[1], step):
             at = slice(start, start + step)
             here = precisions[:, at]
             both = np.concatenate([np.ones((1, here.shape[1])), here])
-            yield at, c.eliminate(both[self.rows], both)
+            yield at, self.classes.eliminate(both[self.rows], both)
 
     def log_integral(self, precisions: Array) -> tuple[Array, Array]:
         """Return the log of the integral over the block but for constants, and where to trust it: ``(batch,)``."""
@@ -65,6 +65,7 @@ class BlockClasses:
         layout, batch = self.block.layout, precisions.shape[1]
         x, density, good = np.empty((batch, self.block.total)), np.empty(batch), np.empty(batch, dtype=bool)
         centre, dense_centre = layout.parts(about[None])
+        means = self.classes.prior_means(centre[0])
         columns = [_as_slice(layout.wide[:, i]) for i in range(layout.width)]
         with np.errstate(all="ignore"):
             for at, system in self.systems(precisions):
@@ -73,11 +74,14 @@ class BlockClasses:
                 x[at, _as_slice(layout.dense)] = d.T + dense_centre
                 squares = (zd * zd).sum(axis=0)
                 step = max(1, _PART // layout.groups)
-                for start in range(0, d.shape[1], step):
+                room = np.empty((2, layout.width, min(step, len(squares)), layout.groups))
+                for start in range(0, len(squares), step):
                     part = slice(start, start + step)
-                    z = rng.standard_normal((layout.width, len(squares[part]), layout.groups))
-                    squares[part] += np.einsum("kbg,kbg->b", z, z)
-                    wide = self.classes.wide(system, d, z, part, centre[0])
+                    z, wide = room[:, :, : len(squares[part])]
+                    for row in z:
+                        rng.standard_normal(out=row)
+                    squares[part] += np.vecdot(z, z).sum(axis=0)
+                    self.classes.wide(system, d, z, part, means, wide)
                     here = x[at][part]
                     for i, place in enumerate(columns):
                         here[:, place] = wide[i]

@@ -51,6 +51,11 @@ class BlockPencil:
     vv: tuple[float, float]
     log_det: float
 
+    @property
+    def cost(self) -> int:
+        """Numbers held for every entry of a batch."""
+        return 4 * len(self.d)
+
     def _system(self, precisions: Array) -> tuple[Array, Array, Array]:
         """Return the diagonal and the right-hand side ``(r, batch)``, and which to trust ``(batch,)``."""
         p, q = (np.ones(precisions.shape[1]) if row == 0 else precisions[row - 1] for row in self.rows)

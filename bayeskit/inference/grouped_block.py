@@ -7,14 +7,14 @@ then a few sums a group, and densities, moments and draws are those of small mat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from bayeskit.conjugate.small_matrices import Square, cholesky, inverse_lower, sum_of
+from bayeskit.conjugate.small_matrices import sum_of
 from bayeskit.inference.block import LOG_2PI, GaussianBlock
 from bayeskit.inference.block_classes import trusted
 from bayeskit.inference.block_factors import BlockFactor
+from bayeskit.inference.group_systems import GroupSums, GroupSystems
 from bayeskit.inference.layout import is_sound, lay_out
 from bayeskit.statistics.gram import Layout
 from bayeskit.statistics.laid import LaidRows
@@ -26,42 +26,6 @@ _MOST_WIDE = 24  # unknowns of a group: their matrices are written out
 _PART = 200_000  # groups times batch entries held at once
 
 
-@dataclass(frozen=True, eq=False)
-class GroupSums:
-    """Sums of the rows of some factors by group.
-
-    Attributes
-    ----------
-    A, h, vv : array
-        ``(groups, k, k)``, ``(groups, k)`` and ``(groups,)``.
-    rows, log_det : array (groups,)
-        How many rows each group has, and the sum of half the logs of their known precisions.
-    factor : BlockFactor or None
-        Whose latent precision scales them; None where all is known.
-    cell : array (groups,)
-        The noise cell of each group.
-    """
-
-    A: Array
-    h: Array
-    vv: Array
-    rows: Array
-    log_det: Array
-    factor: BlockFactor | None
-    cell: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Solved:
-    """Systems of some batch entries: inverse lower factors and forward-solved right-hand sides."""
-
-    root: Square
-    x: list[Array]
-    log_det: Array
-    squares: Array
-    size: Array
-
-
 class GroupedBlock:
     """Gaussian unknowns that fall apart into groups given the scales of each.
 
@@ -71,16 +35,16 @@ class GroupedBlock:
     def __init__(
         self, block: GaussianBlock, layout: Layout, scales: Sequence[str], parts: list[GroupSums], pilot: Array
     ) -> None:
-        self.block, self.layout, self.scale_names, self.pilot = block, layout, tuple(scales), pilot
+        self.block, self.layout, self.scale_names = block, layout, tuple(scales)
         self.names, self.groups, self.width = block.names, layout.groups, layout.width
         self.moving = [p for p in parts if p.factor is not None]
-        self.fixed = [p for p in parts if p.factor is None]
+        self.systems = GroupSystems([p for p in parts if p.factor is None], self.moving, pilot)
         rows = sum((p.rows for p in parts), start=np.zeros(self.groups))
         known = sum((p.log_det for p in parts), start=np.zeros(self.groups))
         self._constant = known + 0.5 * LOG_2PI * (self.width - rows)
 
     # ---- the systems --------------------------------------------------------------------------------------------
-    def _precisions(self, env: Environment) -> list[Array]:
+    def precisions(self, env: Environment) -> list[Array]:
         """Return the precisions of the moving rows by group, each ``(batch, groups)``."""
         found = []
         for part in self.moving:
@@ -91,32 +55,12 @@ class GroupedBlock:
 
     def _parts(self, env: Environment) -> Iterator[tuple[slice, list[Array]]]:
         """Yield the precisions of some batch entries at a time."""
-        values = self._precisions(env)
+        values = self.precisions(env)
         batch = max([1, *(len(v) for v in values)])
         step = max(1, _PART // self.groups)
         for start in range(0, batch, step):
             at = slice(start, start + step)
             yield at, [v if len(v) == 1 else v[at] for v in values]
-
-    def _solve(self, values: list[Array]) -> _Solved:
-        k = self.width
-
-        def summed(pick: str, *index: int) -> Array:
-            terms = [getattr(p, pick)[(slice(None), *index)] for p in self.fixed]
-            total = sum(terms, start=np.zeros(self.groups))[None]
-            for part, value in zip(self.moving, values, strict=True):
-                total = total + value * getattr(part, pick)[(slice(None), *index)]
-            return np.asarray(total)
-
-        with np.errstate(all="ignore"):
-            L = cholesky([[summed("A", i, j) for j in range(i + 1)] for i in range(k)])
-            root = inverse_lower(L)
-            h = [summed("h", i) for i in range(k)]
-            x = [sum_of([root[i][j] * h[j] for j in range(i + 1)]) for i in range(k)]
-            size = summed("vv")
-            squares = size - sum_of([xi * xi for xi in x])
-            log_det = 2.0 * sum_of([np.log(L[i][i]) for i in range(k)])
-        return _Solved(root, x, log_det, squares, size)
 
     # ---- answers ------------------------------------------------------------------------------------------------
     def log_marginal(self, env: Environment) -> Array:
@@ -126,7 +70,7 @@ class GroupedBlock:
         """
         found = []
         for _, values in self._parts(env):
-            system = self._solve(values)
+            system = self.systems.solve(values)
             with np.errstate(all="ignore"):
                 total = self._constant - 0.5 * (trusted(system.squares, system.size) + system.log_det)
                 for part, value in zip(self.moving, values, strict=True):
@@ -136,21 +80,15 @@ class GroupedBlock:
 
     def moments(self, env: Environment) -> tuple[Array, Array]:
         """Return the means and the variances of the unknowns given the scales: each ``(batch, groups, k)``."""
-        means, variances = [], []
-        k = self.width
-        for _, values in self._parts(env):
-            system = self._solve(values)
-            mean = [sum_of([system.root[n][i] * system.x[n] for n in range(i, k)]) for i in range(k)]
-            variance = [sum_of([system.root[n][i] ** 2 for n in range(i, k)]) for i in range(k)]
-            means.append(np.stack(mean, axis=-1) + self.pilot)
-            variances.append(np.stack(variance, axis=-1))
-        return np.concatenate(means), np.concatenate(variances)
+        found = [self.systems.moments(values, range(self.width)) for _, values in self._parts(env)]
+        means, variances = (np.moveaxis(np.concatenate(parts, axis=1), 0, -1) for parts in zip(*found, strict=True))
+        return means, variances
 
     def covariances(self, env: Environment) -> Array:
         """Return the covariance matrices of the unknowns given the scales: ``(batch, groups, k, k)``."""
         found, k = [], self.width
         for _, values in self._parts(env):
-            root = self._solve(values).root
+            root = self.systems.solve(values).root
             rows = [[sum_of([root[n][i] * root[n][j] for n in range(i, k)]) for j in range(i + 1)] for i in range(k)]
             full = [[rows[max(i, j)][min(i, j)] for j in range(k)] for i in range(k)]
             found.append(np.stack([np.stack(row, axis=-1) for row in full], axis=-2))
@@ -160,17 +98,17 @@ class GroupedBlock:
         """Draw the unknowns given the scales: values by name, and the log density of each group ``(batch, groups)``."""
         k, groups = self.width, self.groups
         x, density = np.empty((batch, groups, k)), np.empty((batch, groups))
-        values = self._precisions(env)
+        values = self.precisions(env)
         step = max(1, _PART // groups)
         for start in range(0, batch, step):
             at = slice(start, min(start + step, batch))
-            system = self._solve([v if len(v) == 1 else v[at] for v in values])
+            system = self.systems.solve([v if len(v) == 1 else v[at] for v in values])
             z = rng.standard_normal((k, at.stop - start, groups))
             moved = [system.x[i] + z[i] for i in range(k)]
             for i in range(k):
                 x[at, :, i] = sum_of([system.root[n][i] * moved[n] for n in range(i, k)])
             density[at] = 0.5 * (system.log_det - (z * z).sum(axis=0) - k * LOG_2PI)
-        x += self.pilot
+        x += self.systems.pilot
         return self.by_name(x), density
 
     def by_name(self, x: Array) -> dict[str, Array]:

@@ -101,20 +101,18 @@ def build_datatree(
     labels = _label_variables(coords or {})
     prediction_labels = labels | _label_variables(pred_coords or {})
     creation = _creation_attributes()
-    datasets: dict[str, xr.Dataset | None] = {}
+    nodes: dict[str, xr.DataTree] = {}
     for group, variables in groups.items():
         arrays = {variable: _axes(group, variable, *value) for variable, value in variables.items()}
         known = prediction_labels if group in ("predictions", "predictions_constant_data") else labels
         coordinates = _coordinates(group, _sizes(group, arrays), known)
         _refuse_clashes(group, arrays, coordinates)
-        datasets[group] = xr.Dataset(
-            arrays,
-            coords=coordinates,
-            attrs=creation | _sample_attributes(group, arrays) | storable_attributes(attributes.get(group, {})),
-        )
+        own = creation | _sample_attributes(group, arrays) | storable_attributes(attributes.get(group, {}))
+        nodes[group] = xr.DataTree(xr.Dataset(arrays, coords=coordinates, attrs=own))
     root = creation | ({} if name is None else {"name": name}) | storable_attributes(attributes.get("/", {}))
-    datasets["/"] = xr.Dataset(attrs=root)
-    return xr.DataTree.from_dict(datasets, name=name)
+    tree = xr.DataTree(xr.Dataset(attrs=root), name=name)
+    tree.children = nodes  # from_dict would copy every node, which takes longer than to make them
+    return tree
 
 
 def _creation_attributes() -> dict[str, Any]:

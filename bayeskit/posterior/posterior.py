@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeskit.errors import DataError, ImproperError, RefusedError
+from bayeskit.errors import DataError
 from bayeskit.inference.explain import explain
 from bayeskit.inference.options import StepOption
 from bayeskit.inference.plan import Plan, make_plan
-from bayeskit.inference.seeding import Seed, make_rng
-from bayeskit.inference.sweep import sample as run_plan
+from bayeskit.inference.seeding import Seed
 from bayeskit.model.binding import Binding
 from bayeskit.model.problem import Problem
 from bayeskit.model.reading import Given, is_summary
 from bayeskit.posterior.checks.interface import Checks
 from bayeskit.posterior.evidence import Evidence, log_evidence
 from bayeskit.posterior.marginals import exact_marginal
-from bayeskit.posterior.tree import GROUPS, to_tree
+from bayeskit.posterior.sampling import Sampling
 from bayeskit.statistics.margins import by_margins
 from bayeskit.statistics.reduction import Reduction
 from bayeskit.statistics.sufficient import (
     SufficientStatistics,
     all_statistics,
-    must_have_rows,
     read_batch,
     removed,
     with_statistics,
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-class Posterior(Checks):
+class Posterior(Sampling, Checks):
     """What is known after the data: made by ``Model.condition``, never changed.
 
     Examples
@@ -85,67 +83,6 @@ class Posterior(Checks):
 
     def _choose(self, method: str, steps: Mapping[str, StepOption] | None) -> Plan:
         return self._plan if method == "auto" and not steps else make_plan(self._problem, method, steps)
-
-    # ---- draws --------------------------------------------------------------------------------------------------
-    def sample(
-        self,
-        draws: int = 1000,
-        *,
-        chains: int = 4,
-        tune: int = 1000,
-        seed: Seed = None,
-        method: str = "auto",
-        steps: Mapping[str, StepOption] | None = None,
-        include: Sequence[str] = (),
-        progress: bool | None = None,
-    ) -> xr.DataTree:
-        """Draw from the posterior: a DataTree in the ArviZ schema, whatever the method.
-
-        Parameters
-        ----------
-        draws, chains, tune : int
-            Retained draws a chain, chains, and tuning sweeps (exact draws need none).
-        seed : int, optional
-            The same seed gives the same draws.
-        method : {"auto", "exact", "collapsed", "gibbs", "metropolis"}
-            Force a rung; what cannot be honoured is refused with the reason.
-        steps : mapping, optional
-            From a latent to its step: ``{"tau": bk.Slice()}``.
-        include : sequence of str
-            Further groups: ``log_likelihood, log_prior, prior, posterior_predictive``.
-        progress : bool, optional
-            Show a bar; by default on runs over a second or two, on a terminal.
-
-        Returns
-        -------
-        xarray.DataTree
-            Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` and those asked for.
-        """
-        for value, name in ((draws, "draws"), (chains, "chains")):
-            _check_count(value, name, least=1)
-        _check_count(tune, "tune", least=0)
-        include = (include,) if isinstance(include, str) else tuple(include)
-        unknown = [g for g in include if g not in GROUPS]
-        if unknown:
-            raise RefusedError(f"include must name groups among {', '.join(GROUPS)}. Got {unknown[0]!r}.")
-        for group in sorted({"log_likelihood", "posterior_predictive"} & set(include)):
-            must_have_rows(self._problem, f"The group '{group}'")
-        plan = self._choose(method, steps)
-        rng, seed_text = make_rng(seed)
-        run = run_plan(plan, rng, draws=draws, tune=tune, chains=chains, progress=progress)
-        attributes: dict[str, Any] = {"bayeskit_method": plan.method, "seed": seed_text, "explain": explain(plan)}
-        attributes |= run.extra
-        if not plan.steps:
-            try:
-                evidence = log_evidence(plan)
-                attributes |= {"log_evidence": float(evidence), "log_evidence_se": evidence.se}
-            except (ImproperError, RefusedError):
-                pass
-        return to_tree(plan, run, rng, include, attributes)
-
-    def to_datatree(self, **options: Any) -> xr.DataTree:
-        """Return ``sample(**options)``: what ArviZ functions ask for."""
-        return self.sample(**options)
 
     # ---- exact answers ------------------------------------------------------------------------------------------
     def __getitem__(self, name: str) -> Distribution:
@@ -416,8 +353,3 @@ class Posterior(Checks):
 def condition(model: Model, data: Any = None, **kwargs: Any) -> Posterior:
     """Bind data to a model; ``Model.condition`` is this function."""
     return Posterior(model, read_batch(model, data, kwargs))
-
-
-def _check_count(value: object, name: str, least: int) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise RefusedError(f"{name} must be a whole number of at least {least}. Got {value!r}.")

@@ -7,14 +7,17 @@ def prepare(problem, data, draws):
     statements = problem.statements()
 
     def run(seed):
-        return statements.bayeskit(data).sample(draws=draws, chains=CHAINS, seed=seed, progress=False)
+        # Drawing is left to what the draws are wanted as, which is timed with it.
+        return statements.bayeskit(data), {"draws": draws, "chains": CHAINS, "seed": seed, "progress": False}
 
     return run
 
 
 def as_tree(result):
-    return result
+    posterior, options = result
+    return posterior.sample(**options)
 
 
 def as_arrays(result):
-    return {name: values.values for name, values in result["posterior"].data_vars.items()}
+    posterior, options = result
+    return posterior.sample_arrays(**options)

@@ -46,12 +46,13 @@ def test_marginals_are_those_of_one_at_a_time(name, chunk, monkeypatch):
     np.testing.assert_allclose(block.log_marginal(env), expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize("part", ["one", "four"])  # draws; of the latter the last part has two
 @pytest.mark.parametrize("name", GROUPED)
-def test_draws_are_of_the_density_they_come_with(name, monkeypatch):
+def test_draws_are_of_the_density_they_come_with(name, part, monkeypatch):
     """Noise to draw and density is an isometry: whatever the noise, the draw's density is that of the noise."""
     monkeypatch.setattr(block_module, "_MANY_DRAWS", 0)
-    monkeypatch.setattr(classes_module, "_PART", 5)
     block, env, _ = of_model(name)
+    monkeypatch.setattr(classes_module, "_PART", 5 if part == "one" else 4 * block.layout.groups)
     values, density = block.draw_with_density(env, np.random.default_rng(3), 6)
     again, x = block.draw(env, np.random.default_rng(3), 6)
     for n, value in values.items():

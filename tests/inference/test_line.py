@@ -90,12 +90,13 @@ class TestAgainstClosedForms:
     def test_what_a_line_holds(self, case):
         density, _, _, start, _ = case
         line = integrate_line(density, np.array([start]))
-        panels = len(line.edges) - 1
-        assert line.nodes.shape == line.log_values.shape == line.probabilities.shape == (16 * panels, 1)
-        np.testing.assert_allclose(line.probabilities.sum(axis=0), 1.0, rtol=1e-14)
-        assert (np.diff(line.edges, axis=0) >= 0).all() and (np.diff(line.nodes, axis=0) >= 0).all()
-        finite = np.isfinite(line.log_values)
-        np.testing.assert_array_equal(line.log_values[finite], density(line.nodes)[finite])
+        panels = line.panels
+        count = len(panels.edges) - 1
+        assert line.nodes.shape == panels.log_values.shape == panels.probabilities.shape == (16 * count, 1)
+        np.testing.assert_allclose(panels.probabilities.sum(axis=0), 1.0, rtol=1e-14)
+        assert (np.diff(panels.edges, axis=0) >= 0).all() and (np.diff(line.nodes, axis=0) >= 0).all()
+        finite = np.isfinite(panels.log_values)
+        np.testing.assert_array_equal(panels.log_values[finite], (density(line.nodes) - line.log_mass)[finite])
 
 
 def test_a_smooth_density_costs_a_hundred_and_fifty_points():

@@ -290,7 +290,7 @@ def narrow(original):
     ids=lambda v: v.__name__,
 )
 def test_pieces_drawn_too_narrow_are_seen(piece, kind, monkeypatch):
-    for way in ("draw", "propose"):
+    for way in [w for w in ("draw", "propose") if hasattr(piece, w)]:
         monkeypatch.setattr(piece, way, narrow(getattr(piece, way)))
     with pytest.raises(AssertionError, match="must be uniform"):
         calibrate([kind], 45, draws=19, thin=2)

@@ -185,6 +185,7 @@ def test_eight_schools_as_in_print():
     assert loo.pointwise.school.values.tolist() == list("ABCDEFGH")
 
 
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")  # above 0.7 with one seed in seven
 def test_arviz_compares_exact_and_sampled_results():
     posterior = schools()
     exact = posterior.loo().to_arviz()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -42,6 +45,38 @@ def nig_by_hand():
     a, rate = 2 + 6, 1 + 0.5 * (Y @ Y - mean @ precision @ mean)
     evidence = stats.multivariate_t.logpdf(Y, shape=0.5 * (np.eye(12) + 9 * X @ X.T), df=4)
     return precision, mean, a, rate, evidence
+
+
+# ---- draws as arrays ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["exact", "gibbs"])
+def test_arrays_are_the_draws_of_the_tree(method):
+    posterior = regression().condition({"x": X, "y": Y})
+    options = {"draws": 20, "chains": 2, "tune": 10, "seed": 4, "method": method}
+    tree, arrays = posterior.sample(**options), posterior.sample_arrays(**options)
+    assert set(arrays) == set(tree.posterior.data_vars) == {"s2", "b", "contrast", "fit"}
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(values, tree.posterior[name].values)
+
+
+@pytest.mark.parametrize(("option", "value"), [("draws", 0), ("chains", 1.5), ("tune", -1)])
+def test_counts_of_arrays_are_checked(option, value):
+    posterior = shares().condition({"n": [10, 10], "y": [5, 7]})
+    with pytest.raises(RefusedError, match=option):
+        posterior.sample_arrays(**{option: value})
+
+
+def test_arrays_need_no_xarray():
+    code = (
+        "import sys, bayeskit as bk\n"
+        "m = bk.Model(); s = m.latent('s', bk.HalfNormal(5)); b = m.latent('b', bk.Normal(0, s), dims='i')\n"
+        "m.observed('y', bk.Normal(b, 1), dims='i'); m.derived('top', b.sum('i'))\n"
+        "draws = m.condition({'y': [1.0, 2.0, 4.0]}).sample_arrays(10, seed=1)\n"
+        "print(draws['b'].shape, draws['top'].shape, [n for n in ('xarray', 'pandas') if n in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "(4, 10, 3) (4, 10) []"
 
 
 # ---- exact marginals ------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ def level_disagreement(draws, name, quantile, share_of_reference, half):
     if below.min() == below.max():
         return [f"{name}: all draws on one side of the published {quantile:.6g}"]
     own = float(array_stats.mcse(below, chain_axis=0, draw_axis=1, method="mean"))
+    own *= np.sqrt(level * (1 - level) / (below.mean() * (1 - below.mean())))  # the error where the level is the truth
     bound = LIMIT * np.sqrt(own**2 + level * (1 - level) * share_of_reference)
     if abs(below.mean() - level) <= bound:
         return []

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayeskit.distributions.panels import ORDER, gauss_points
 from bayeskit.distributions.transforms import Transform, transform_of
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
+from bayeskit.inference.collapsed.node_mixtures import NormalMixtures, core_marginal
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.line import Line, integrate_line, limits_of
 from bayeskit.inference.elementwise import Elementwise, elementwise
@@ -127,20 +129,19 @@ class CellsCore:
         """Draw every cell by its inverse cdf, and the rest given it: independent draws."""
         count = chains * draws
         found = {n: self.problem.latents[n].empty(count) for n in self.names}
-        lp = np.empty(count)
         step = max(1, _NUMBERS // (self.line.cells * (1 + sum(g.width for g in self.density.groups))))
         with np.errstate(all="ignore"):
+            u = self.line.sample(rng, count)
+            lp = self.line.panels.total_log_density(u) + self.line.log_mass.sum()
             for start in range(0, count, step):
                 at = slice(start, min(start + step, count))
-                u = self.line.sample(rng, at.stop - start)
-                values, jacobian = self.density.unpack(u)
-                density = self.line.log_density(u) + self.line.log_mass - jacobian
+                values, jacobian = self.density.unpack(u[at])
+                lp[at] -= jacobian.sum(axis=1)
                 env = {**self.problem.env, **values}
                 for group in self.density.groups:
                     drawn, own = group.draw(env, rng, at.stop - start)
                     values |= drawn
-                    density = density + own
-                lp[at] = density.sum(axis=1)
+                    lp[at] += own.sum(axis=1)
                 for name, value in values.items():
                     found[name][at] = value
         return CollapsedDraws(found, lp)
@@ -151,23 +152,27 @@ class CellsCore:
 
     def marginal(self, name: str, wrap: Callable[..., Any]) -> Distribution | Refusal:
         """Return the density of the cells, or for what is integrated out the mixtures over their nodes."""
-        from bayeskit.distributions import Normal
-        from bayeskit.distributions.mixture import Mixture, over_nodes
-        from bayeskit.distributions.tabulated import Tabulated
-
+        panels, shape = self.line.panels, self.problem.latents[name].shape
+        numbers = wrap(np.arange(np.prod(shape, dtype=int)).reshape(shape))
         if name in self.core:
-            shape = self.density.latent.shape
-            return Tabulated(self.line.panels, self.density.transform, wrap(np.arange(self.line.cells).reshape(shape)))
+            return core_marginal(panels, self.density.transform, numbers)
         group = next(g for g in self.density.groups if name in g.names)
         if self.problem.latents[name].prior.event:
             return Refusal("its entries are normal together, and mixtures of vectors are not given as distributions")
+        of_group, of_unknown = (
+            group.by_name(np.broadcast_to(n, (1, group.groups, group.width)))[name].reshape(-1).astype(np.int64)
+            for n in (np.arange(group.groups)[:, None], np.arange(group.width))
+        )
+        systems = group.systems.of(slice(None))
+        return NormalMixtures(panels, systems, self._precisions(group), of_group, of_unknown).over(numbers)
+
+    def _precisions(self, group: GroupedBlock) -> list[Array]:
+        """Precisions of a group's moving rows at the nodes, found for those of one panel after the other."""
+        edges = self.line.panels.edges
+        found = [np.empty((ORDER * (len(edges) - 1), group.groups)) for _ in group.systems.moving]
         with np.errstate(all="ignore"):
-            values, _ = self.density.unpack(self.line.nodes)
-            mean, variance = group.moments({**self.problem.env, **values})
-        cell = np.broadcast_to(np.arange(group.groups)[None, :, None], (1, group.groups, group.width))
-        entry = group.by_name(cell.astype(float))[name].reshape(-1).astype(np.int64)
-        # copies, for views would keep the numbers of all names
-        mean, sd = group.by_name(mean)[name].copy(), np.sqrt(group.by_name(variance)[name])
-        del variance
-        label = over_nodes(wrap)
-        return Mixture(Normal(label(mean), label(sd)), self.line.panels.of(entry))
+            for panel in range(len(edges) - 1):
+                values, _ = self.density.unpack(gauss_points(edges[panel : panel + 2]))
+                for table, part in zip(found, group.precisions({**self.problem.env, **values}), strict=True):
+                    table[panel * ORDER : (panel + 1) * ORDER] = part
+        return found

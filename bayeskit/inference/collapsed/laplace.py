@@ -42,7 +42,7 @@ def laplace_core(problem: Problem, names: list[str]) -> LaplaceCore:
             f"{MOST_NUMBERS}. Use sample()."
         )
     density = CollapsedDensity(problem, found.core, found.pieces)
-    starts = dispersed_points(problem, density)
+    starts, _ = dispersed_points(problem, density)
     with np.errstate(all="ignore"):
         modes = find_modes(density, starts, np.random.default_rng(0)) if len(starts) else ()
     if not modes or modes[0].kind != "interior":

@@ -13,6 +13,7 @@ import numpy as np
 from bayeskit.distributions.transforms import Transform
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, piece_notes
+from bayeskit.inference.collapsed.node_mixtures import core_marginal
 from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.line import Line, integrate_line, limits_of
@@ -37,10 +38,10 @@ def line_core(problem: Problem, elimination: Elimination) -> LineCore | Refusal:
     def log_density(u: Array) -> Array:
         return density(u.reshape(-1, 1)).reshape(u.shape)
 
-    starts = dispersed_points(problem, density)
+    starts, heights = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
-    start = starts[np.argmax(density(starts))]
+    start = starts[np.argmax(heights)]
     transform = density.scale.transform(name, problem.env)
     try:
         line = integrate_line(log_density, start, name=name, limits=limits_of(transform, 1))
@@ -83,11 +84,10 @@ class LineCore:
     def marginal(self, name: str, wrap: Callable[..., Any]) -> Distribution | Refusal:
         """Return the core's density, or for what is integrated out the mixture over the nodes."""
         from bayeskit.distributions.mixture import Mixture, over_nodes
-        from bayeskit.distributions.tabulated import Tabulated
 
         if name in self.core:
             shape = self.problem.latents[name].shape
-            return Tabulated(self.line.panels, self.transform, wrap(np.arange(self.line.cells).reshape(shape)))
+            return core_marginal(self.line.panels, self.transform, wrap(np.arange(self.line.cells).reshape(shape)))
         piece = next(p for p in self.pieces if name in p.names)
         if isinstance(piece, ConjugatePiece) and piece.alike is not None:
             with np.errstate(all="ignore"):

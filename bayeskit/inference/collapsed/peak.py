@@ -93,7 +93,7 @@ class _Profile:
 
 
 def _climb(profile: _Profile, problem: Problem, core: Sequence[str]) -> Array:
-    starts = dispersed_points(problem, profile.density)
+    starts, _ = dispersed_points(problem, profile.density)
     if not len(starts):
         raise RefusedError("The mode cannot be had: no point of positive density was found. Use sample().")
     with np.errstate(all="ignore"):

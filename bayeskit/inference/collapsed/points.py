@@ -34,27 +34,26 @@ def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal
     plates = [p for p in density.pieces if isinstance(p, PlateIntegral)]
     for piece in plates:
         piece.tolerance = PLATE_TOLERANCE
-    starts = dispersed_points(problem, density)
+    rough = density.roughly if plates else None
+    starts, _ = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
     try:
         with np.errstate(all="ignore"):
-            prepared = prepare(density, starts, newton=density.newton, rough=density.roughly if plates else None)
+            prepared = prepare(density, starts, newton=density.newton, settle=density.settle, rough=rough)
     except RefusedError as error:
         return Refusal(str(error))
     except np.linalg.LinAlgError as error:
         return Refusal(f"no proposal could be fitted: {error}")
     if not prepared.ok:
         return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
-    _estimate_plates(density, prepared)
+    if plates:
+        _estimate_plates(density, plates, prepared)
     return BulkCore(problem, density, prepared)
 
 
-def _estimate_plates(density: CollapsedDensity, prepared: Prepared) -> None:
+def _estimate_plates(density: CollapsedDensity, plates: list[PlateIntegral], prepared: Prepared) -> None:
     """Let plates estimate their integrals when the core is sampled, where the estimates are as good as exact."""
-    plates = [p for p in density.pieces if isinstance(p, PlateIntegral)]
-    if not plates:
-        return
     u, exact, log_weights = (a[:LOOKED_AT] for a in (prepared.vectors, prepared.log_target, prepared.log_weights))
     for piece in plates:
         piece.estimates = True
@@ -98,13 +97,17 @@ class BulkCore:
         values, jacobian = self.density.scale.unpack(u, self.problem.env)
         lp = result.log_density.reshape(-1) - jacobian
         rows = result.rows.reshape(-1)
-        drawn = {n: np.concatenate([values[n] for values, _ in proposed])[rows] for n in proposed[0][0]}
-        own = np.concatenate([density for _, density in proposed])[rows]
+        drawn = {n: _joined([values[n] for values, _ in proposed])[rows] for n in proposed[0][0]}
+        own = _joined([density for _, density in proposed])[rows]
         stays = np.flatnonzero(~result.accepted)
         if len(stays) and drawn and not self._estimated:  # where the core stays, what is below it is drawn anew
-            again, own[stays] = self.density.draw_pieces({n: v[stays] for n, v in values.items()}, rng)
+            here = {n: v[stays] for n, v in values.items()}
+            again, own[stays] = self.density.draw_pieces(here, rng, self.density.proposing)
             for name, value in again.items():
                 drawn[name][stays] = value
+        if self.density.drawn_after:
+            below, more = self.density.draw_pieces(values, rng, self.density.drawn_after)
+            drawn, own = drawn | below, own + more
         judge = result if chains * draws >= len(self.prepared.log_weights) else self.prepared
         figures = {
             "acceptance_rate": float(result.accepted.mean()),
@@ -160,6 +163,11 @@ class BulkCore:
     def marginal(self, name: str, wrap: Any) -> Refusal:
         """Refuse: the core is known by draws."""
         return Refusal(f"its core {', '.join(repr(n) for n in self.core)} is sampled")
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Return parts as one array, without a copy where there is one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _stuck(accepted: Array) -> str:

@@ -15,14 +15,16 @@ _SEED = 20261122  # the proposal is part of the plan: it is the same whenever th
 _EACH = 8  # starts of every kind
 
 
-def dispersed_points(problem: Problem, density: CollapsedDensity) -> Array:
-    """Return points ``(m, d)`` at which the density is positive."""
+def dispersed_points(problem: Problem, density: CollapsedDensity) -> tuple[Array, Array]:
+    """Return points ``(m, d)`` at which the density is positive, and its log ``(m,)``."""
     rng = np.random.default_rng(_SEED)
     with np.errstate(all="ignore"):
         states = list(dispersed(problem, _with_ancestors(problem, density.names), rng, _EACH))
         points = np.concatenate([density.scale.pack({**problem.env, **state}) for state in states])
     points = points[np.isfinite(points).all(axis=1)]
-    return points[np.isfinite(density(points))]
+    values = density(points)
+    inside = np.isfinite(values)
+    return points[inside], values[inside]
 
 
 def _with_ancestors(problem: Problem, names: Sequence[str]) -> list[str]:

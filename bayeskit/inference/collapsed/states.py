@@ -285,7 +285,7 @@ class StatesCore:
         if self.line is None or self.scale is None:
             kept = np.flatnonzero(self.p > _NEGLIGIBLE)
             return {n: v[kept] for n, v in self.states.values.items()}, self.p[kept]
-        weights = self.line.probabilities * self.p
+        weights = self.line.panels.probabilities * self.p
         node, state = np.nonzero(weights > _NEGLIGIBLE)
         env = {n: v[state] for n, v in self.states.values.items()}
         found, _ = self.scale.unpack(self.line.nodes[node, state][:, None], {**self.problem.env, **env})

@@ -26,6 +26,8 @@ Array = np.ndarray
 
 # Of the pilot draws: what is prepared is the same every time.
 SEED = 20_250_711
+# Points about every mode that pieces may prepare by.
+ABOUT = 40
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def prepare(
     starts: Array,
     *,
     newton: Newton | None = None,
+    settle: Callable[[Array], None] | None = None,
     rough: Callable[[Array], Array] | None = None,
     largest: int | None = None,
     seed: int = SEED,
@@ -122,6 +125,8 @@ def prepare(
         found; others may be.
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a log-concave density: its one mode is found with it.
+    settle : callable, optional
+        Told of points ``(m, d)`` about the first modes, spread as draws will be, before many points are asked for.
     rough : callable, optional
         The log density to within a few hundredths, in less time: modes are looked for by it.
     largest : int, optional
@@ -136,8 +141,14 @@ def prepare(
     """
     target = Target(log_density, largest)
     rng = np.random.default_rng(seed)
+    steps = np.random.default_rng([seed, 1]).standard_normal((ABOUT, np.shape(starts)[-1]))
+
+    def about(modes: list[Mode]) -> None:
+        if settle is not None:
+            settle(np.concatenate([mode.at + steps @ mode.root.T for mode in modes]))
+
     look = target if rough is None else Target(rough, largest)
-    modes = find_modes(look, np.atleast_2d(np.asarray(starts, float)), rng, newton)
+    modes = find_modes(look, np.atleast_2d(np.asarray(starts, float)), rng, newton, about)
     if not modes:
         raise RefusedError(
             "A core cannot be sampled where its density is zero: it is zero at all points near the starts.\n"

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from bayeskit.distributions.elementwise import Transform
-from bayeskit.distributions.panels import Panels, gauss_points, masses, place
+from bayeskit.distributions.panels import Panels, log_integrals, place
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.core.profile import DEPTH, Profile, scan
 from bayeskit.inference.core.refinement import refine
@@ -40,34 +39,27 @@ class Line:
 
     Attributes
     ----------
-    edges : ndarray
-        Ends of the panels, ``(panels + 1, cells)``.
-    nodes, log_values : ndarray
-        Gauss nodes and the log density as it was given, ``(nodes, cells)``.
-    probabilities : ndarray
-        What each node stands for, ``(nodes, cells)``; they sum to one in each cell.
+    panels : Panels
+        The normalised densities, on their panels.
     log_mass : ndarray
         Log of the integral, ``(cells,)``.
     error : ndarray
         Estimated relative error of the integral and of the distribution function, ``(cells,)``.
     """
 
-    edges: Array
-    nodes: Array
-    log_values: Array
-    probabilities: Array
+    panels: Panels
     log_mass: Array
     error: Array
-
-    @cached_property
-    def panels(self) -> Panels:
-        """The normalised densities, on their panels."""
-        return Panels(self.edges, self.log_values - self.log_mass)
 
     @property
     def cells(self) -> int:
         """How many densities there are."""
-        return int(self.edges.shape[1])
+        return self.panels.cells
+
+    @property
+    def nodes(self) -> Array:
+        """Gauss nodes, ``(nodes, cells)``."""
+        return self.panels.nodes
 
     def cdf(self, u: Any) -> Array:
         """Probability at or below u, ``(..., cells)``."""
@@ -97,6 +89,7 @@ class Line:
         return np.where(np.isfinite(mean), variance, np.where(np.isnan(mean), np.nan, np.inf))
 
 
+@np.errstate(all="ignore")
 def integrate_line(
     log_density: LogDensity,
     start: Any,
@@ -148,10 +141,9 @@ def integrate_line(
     lost = _check_ends(profile, name, limits)
     peak = profile.at(profile.best)[0]
     edges, values, error = refine(log_density, *_first_edges(profile), peak, tolerance)
-    top = values.max(axis=0)
-    mass = masses(edges, values - top)
-    total = mass.sum(axis=0)
-    return Line(edges, gauss_points(edges), values, mass / total, top + np.log(total), error + lost)
+    log_mass = log_integrals(edges, values)
+    values -= log_mass
+    return Line(Panels(edges, values), log_mass, error + lost)
 
 
 def limits_of(transform: Transform, cells: int = 1) -> tuple[Array, Array]:
@@ -172,12 +164,13 @@ def limits_of(transform: Transform, cells: int = 1) -> tuple[Array, Array]:
     """
     ends = []
     for sign in (-1.0, 1.0):
-        inside, outside = np.zeros(cells), np.full(cells, 1e3 * sign)
+        inside, step = np.zeros(cells), 1e3 * sign
         with np.errstate(all="ignore"):
-            for _ in range(50):
-                middle = 0.5 * (inside + outside)
-                there = np.isfinite(transform.forward(transform.inverse(middle)))
-                inside, outside = np.where(there, middle, inside), np.where(there, outside, middle)
+            for _ in range(7):  # each time eight times finer
+                step /= 8
+                points = inside + step * np.arange(1.0, 9.0)[:, None]
+                there = np.isfinite(transform.forward(transform.inverse(points)))
+                inside = inside + step * np.logical_and.accumulate(there).sum(axis=0)
         ends.append(np.where(np.abs(inside) > 999.0, sign * np.inf, inside))
     return ends[0], ends[1]
 
@@ -204,9 +197,8 @@ def _check_ends(profile: Profile, name: str, limits: tuple[Any, Any]) -> Array:
         improper = suspect & np.where(at_limit, (slope * reach <= 0.2) | (reach < 3.0), order <= 1e-3)
         if improper.any():
             raise ImproperError(_improper(name, word, int(improper.sum()), len(peak)))
-        with np.errstate(all="ignore"):
-            beyond = np.where(at_limit, 1.0 / slope, reach / order)
-            lost = np.exp(f - top) * beyond / profile.spread.max(axis=0)
+        beyond = np.where(at_limit, 1.0 / slope, reach / order)
+        lost = np.exp(f - top) * beyond / profile.spread.max(axis=0)
         total += np.where(suspect, lost, 0.0)
     heavy = total > 1e-6
     if heavy.any():
@@ -226,9 +218,8 @@ def _fall_at(profile: Profile, row: Array, reach: Array, side: int) -> tuple[Arr
     last = np.where((away <= reach) & (away <= np.maximum(reach - 1.5, 0.6 * reach)), away, -np.inf).argmax(axis=0)
     first = np.where((away <= 0.5 * reach) & (away >= 0), away, -np.inf).argmax(axis=0)
     (far, low), (near, high) = profile.at(last), profile.at(first)
-    with np.errstate(all="ignore"):
-        slope = (high - low) / np.abs(far - near)
-        order = (high - low) / np.log(np.abs(far - peak) / np.abs(near - peak)) - 1.0
+    slope = (high - low) / np.abs(far - near)
+    order = (high - low) / np.log(np.abs(far - peak) / np.abs(near - peak)) - 1.0
     return np.where(np.isfinite(slope), slope, 0.0), np.where(np.isfinite(order), order, -1.0)
 
 
@@ -249,23 +240,21 @@ def _improper(name: str, word: str, count: int, cells: int) -> str:
 
 def _first_edges(profile: Profile) -> tuple[Array, Array]:
     """Edges ``(panels + 1, cells)`` at even steps of the difficulty between two ends, and which ends are walls."""
-    depth = profile.depth()
+    depth, cells = profile.depth(), np.arange(profile.x.shape[1])
     ends, walls = [], []
     for row, step in zip(profile.ends(), (-1, 1), strict=True):
         (inner, _), (outer, _) = profile.at(row), profile.at(row + step)
-        rows = np.clip(np.stack([row, row + step]), 0, len(depth) - 1)
-        near, beyond = np.take_along_axis(depth, rows, 0)
-        with np.errstate(all="ignore"):
-            share = np.clip((DEPTH - near) / (beyond - near), 0.0, 1.0)
+        near, beyond = (depth[np.minimum(np.maximum(r, 0), len(depth) - 1), cells] for r in (row, row + step))
+        share = np.minimum(np.maximum((DEPTH - near) / (beyond - near), 0.0), 1.0)
         # a step to nothing is a wall: the scan has looked into it
         walls.append(np.isposinf(beyond))
         ends.append(np.where(np.isfinite(share) & np.isfinite(beyond), inner + share * (outer - inner), inner))
-    x = np.clip(profile.x, *ends)
+    x = np.minimum(np.maximum(profile.x, ends[0]), ends[1])
     height = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(_difficulty(profile, x), axis=0)])
     count = int(np.clip(np.ceil(height[-1].max() / _SPACING), _FEWEST, _MOST))
     edges = place(x, height, np.linspace(0.0, 1.0, count + 1)[:, None] * height[-1])
     edges[0], edges[-1] = ends
-    return np.maximum.accumulate(edges, axis=0), np.stack(walls)
+    return np.maximum.accumulate(edges, axis=0), np.array(walls)
 
 
 def _difficulty(profile: Profile, x: Array) -> Array:

@@ -93,7 +93,11 @@ class _Climbers:
 
 
 def find_modes(
-    log_density: LogDensity, starts: Array, rng: np.random.Generator, newton: Newton | None = None
+    log_density: LogDensity,
+    starts: Array,
+    rng: np.random.Generator,
+    newton: Newton | None = None,
+    settle: Callable[[list[Mode]], None] | None = None,
 ) -> tuple[Mode, ...]:
     """Return the modes that the starts, or points dispersed about them, lead to; the heaviest first.
 
@@ -107,6 +111,8 @@ def find_modes(
         For the dispersed points.
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a density that is known to be log-concave: one climb from the best start.
+    settle : callable, optional
+        Told of the first modes, before many points about them are asked for.
 
     Returns
     -------
@@ -128,8 +134,10 @@ def find_modes(
     order = _first(points, values, given, climbers)
     for wave in range(WAVES):
         now, order = order[:climbers], order[climbers:]
-        modes = _merged(log_density, [*modes, *_climb(log_density, points[now], values[now])])
+        modes = _merged(log_density, [*modes, *_climb(log_density, points[now], values[now], modes)])
         if wave == 0:
+            if settle is not None:
+                settle(modes)
             probes = _about(modes[0], rng)
             points, values = np.concatenate([points, probes]), np.concatenate([values, log_density(probes)])
             order = np.concatenate([order, np.arange(len(points) - len(probes), len(points))])
@@ -147,7 +155,7 @@ def more_modes(log_density: LogDensity, modes: tuple[Mode, ...], points: Array, 
     if not lost.any():
         return modes
     points, values = points[lost][:CLIMBERS], values[lost][:CLIMBERS]
-    return _of_weight(_merged(log_density, [*modes, *_climb(log_density, points, values)]))
+    return _of_weight(_merged(log_density, [*modes, *_climb(log_density, points, values, list(modes))]))
 
 
 def explained(log_density: LogDensity, points: Array, values: Array, modes: list[Mode]) -> Array:
@@ -198,8 +206,8 @@ def _first(points: Array, values: Array, given: Array, climbers: int) -> Array:
     return np.concatenate([chosen, order[~np.isin(order, chosen)]]).astype(int)
 
 
-def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
-    """Climb from all points at once; a climb that ends on the slopes of a mode found before it ends there."""
+def _climb(log_density: LogDensity, points: Array, values: Array, known: list[Mode]) -> list[Mode]:
+    """Climb from all points at once; a climb that comes to where a way leads straight to a known mode ends there."""
     s, d = points.shape
     now = _Climbers(points, values, np.broadcast_to(0.05 * np.eye(d), (s, d, d)).copy(), np.zeros(s, int))
     modes: list[Mode] = []
@@ -224,6 +232,8 @@ def _climb(log_density: LogDensity, points: Array, values: Array) -> list[Mode]:
         if not len(now.at):
             return modes
         now = now[~_near(now, modes)]
+        if known and len(now.at):
+            now = now[~explained(log_density, now.at, now.value, known)]
         if not len(now.at):
             return modes
     return modes + [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in range(len(now.at))]

@@ -27,6 +27,7 @@ _SEARCHES = 10  # for any point of positive density, 16 times further each time
 _DEEP, _STEP = 150.0, 3.2  # in square roots of nats: the steps that are looked into
 _OUTWARD = np.array([1.6, 1.6, 2.5, 6.0, 30.0, 1e3, 1e6, 1e12, 1e24])
 _FAR = 1e290
+_HELD = 2**17  # points of all cells that are evaluated at a time
 
 
 @dataclass
@@ -54,14 +55,14 @@ class Profile:
         """Evaluate at points ``(m, cells)`` and sort them in."""
         x = np.concatenate([self.x, points])
         f = np.concatenate([self.f, evaluate(self.log_density, points)])
-        order = np.argsort(x, axis=0, kind="stable")
-        self.x, self.f = np.take_along_axis(x, order, 0), np.take_along_axis(f, order, 0)
+        order, cells = np.argsort(x, axis=0, kind="stable"), np.arange(x.shape[1])
+        self.x, self.f = x[order, cells], f[order, cells]
         self._depth = None
 
     def at(self, index: Array) -> tuple[Array, Array]:
         """Return the points and log densities of one row number per cell."""
-        rows = np.clip(index, 0, len(self.x) - 1)[None]
-        return np.take_along_axis(self.x, rows, 0)[0], np.take_along_axis(self.f, rows, 0)[0]
+        rows, cells = np.minimum(np.maximum(index, 0), len(self.x) - 1), np.arange(self.x.shape[1])
+        return self.x[rows, cells], self.f[rows, cells]
 
     @property
     def best(self) -> Array:
@@ -73,9 +74,8 @@ class Profile:
         if self._depth is None:
             peak, top = self.at(self.best)
             away = self.x - peak
-            with np.errstate(divide="ignore"):
-                scaled = np.where(away < 0, away * (-1.0 / self.spread[0]), away * (1.0 / self.spread[1]))
-                self._depth = top - self.f - np.log(np.maximum(scaled, 1.0))
+            scaled = np.where(away < 0, away * (-1.0 / self.spread[0]), away * (1.0 / self.spread[1]))
+            self._depth = top - self.f - np.log(np.maximum(scaled, 1.0))
         return self._depth
 
     def ends(self) -> tuple[Array, Array]:
@@ -85,10 +85,15 @@ class Profile:
 
 
 def evaluate(log_density: LogDensity, points: Array) -> Array:
-    """Log density at points; what is no number counts as -inf."""
+    """Log density at points, of many cells at some of them at a time; what is no number counts as -inf."""
+    result = np.empty(points.shape)
+    step = max(_HELD // max(points.shape[1], 1), 1)
     with np.errstate(all="ignore"):
-        f = np.broadcast_to(np.asarray(log_density(points), dtype=float), points.shape)
-        return np.where(np.isfinite(f) & np.isfinite(points), f, -np.inf)
+        for start in range(0, len(points), step):
+            here = points[start : start + step]
+            f = np.asarray(log_density(here), dtype=float)
+            result[start : start + step] = np.where(np.isfinite(f) & np.isfinite(here), f, -np.inf)
+    return result
 
 
 def scan(log_density: LogDensity, start: Array, scale: Array) -> Profile:
@@ -108,7 +113,7 @@ def scan(log_density: LogDensity, start: Array, scale: Array) -> Profile:
     """
     step = np.maximum(scale, 1e-9 * np.abs(start))
     x = start + step * _FIRST[:, None]
-    profile = Profile(log_density, x, evaluate(log_density, x), np.stack([step, step]), np.zeros((2, len(start)), bool))
+    profile = Profile(log_density, x, evaluate(log_density, x), np.array([step, step]), np.zeros((2, len(start)), bool))
     for reach in range(_SEARCHES):
         if np.isfinite(profile.f).any(axis=0).all():
             break
@@ -138,15 +143,14 @@ def _proposals(profile: Profile, counts: Array) -> tuple[Array, Array]:
     left = np.where(lower & (rows < best), rows, -1).max(axis=0)
     right = np.where(lower & (rows > best), rows, len(x)).min(axis=0)
     (xl, fl), (xr, fr) = profile.at(left), profile.at(right)
-    width = np.stack([peak - xl, xr - peak])
-    drop = np.stack([top - fl, top - fr])
-    missing = np.stack([left < 0, right == len(x)])
+    width = np.array([peak - xl, xr - peak])
+    drop = np.array([top - fl, top - fr])
+    missing = np.array([left < 0, right == len(x)])
     width, drop = np.where(missing, width[::-1], width), np.where(missing, 1.0, drop)
     tight = width <= np.maximum(1e-3 * width[::-1], 8e-16 * np.abs(peak) + 1e-300)  # a wall beside the peak
     settled = (drop <= 4.0) | tight
-    with np.errstate(all="ignore"):
-        nats = np.where(np.isfinite(drop), 2.0 * drop, 8.0)
-        profile.spread, profile._depth = np.where(missing, profile.spread, width / np.sqrt(nats)), None
+    nats = np.where(np.isfinite(drop), 2.0 * drop, 8.0)
+    profile.spread, profile._depth = np.where(missing, profile.spread, width / np.sqrt(nats)), None
     points = np.empty((2 * _SIDE, x.shape[1]))
     outward, growing = _outward(profile, peak, counts, missing)
     inward = _near_the_peak(peak, width, drop)
@@ -172,11 +176,10 @@ def _outward(profile: Profile, peak: Array, counts: Array, missing: Array) -> tu
         end = profile.x[0 if side == 0 else -1]
         distance = np.maximum(np.abs(end - peak), profile.spread[side])
         ratio = _OUTWARD[np.minimum(counts[side], len(_OUTWARD) - 1)]
-        with np.errstate(over="ignore"):
-            reach = np.minimum(distance * ratio ** np.arange(1.0, _SIDE + 1)[:, None], 1e300)
+        reach = np.minimum(distance * ratio ** np.arange(1.0, _SIDE + 1)[:, None], 1e300)
         growing.append((missing[side] | (depth[0 if side == 0 else -1] < DEPTH)) & (np.abs(end) < _FAR))
         points.append(peak + sign * reach)
-    return np.stack(points), np.stack(growing)
+    return np.array(points), np.array(growing)
 
 
 def _near_the_peak(peak: Array, width: Array, drop: Array) -> Array:
@@ -184,15 +187,18 @@ def _near_the_peak(peak: Array, width: Array, drop: Array) -> Array:
     a, b = width
     finite = np.where(np.isfinite(drop), drop, 0.0)
     da, db = np.where(np.isfinite(drop), drop, 16.0 + finite[::-1])
-    with np.errstate(all="ignore"):
-        bend = 2.0 * (da / a + db / b) / (a + b)
-        slope = 0.5 * bend * b - db / b
-        sd = 1.0 / np.sqrt(bend)
-        top = np.clip(np.nan_to_num(slope / bend), -0.9 * a, 0.9 * b)
-        left = np.stack([top - sd, top - 2.5 * sd, -a / 8.0, np.where(a > b, -a / 2.0, top)])
-        right = np.stack([top + sd, top + 2.5 * sd, b / 8.0, np.where(a > b, top, b / 2.0)])
-    sides = [np.clip(np.nan_to_num(s), -0.98 * a, 0.98 * b) for s in (left, right)]
-    return peak + np.stack(sides)
+    bend = 2.0 * (da / a + db / b) / (a + b)
+    slope = 0.5 * bend * b - db / b
+    sd = 1.0 / np.sqrt(bend)
+    top = _within(slope / bend, -0.9 * a, 0.9 * b)
+    left = [top - sd, top - 2.5 * sd, -a / 8.0, np.where(a > b, -a / 2.0, top)]
+    right = [top + sd, top + 2.5 * sd, b / 8.0, np.where(a > b, top, b / 2.0)]
+    return peak + _within(np.array([left, right]), -0.98 * a, 0.98 * b)
+
+
+def _within(values: Array, low: Array, high: Array) -> Array:
+    """Return numbers between bounds; 0 for what is no number."""
+    return np.minimum(np.maximum(np.where(np.isnan(values), 0.0, values), low), high)
 
 
 def _steps(profile: Profile) -> tuple[Array, Array]:
@@ -202,7 +208,7 @@ def _steps(profile: Profile) -> tuple[Array, Array]:
     height = np.sqrt(np.clip(profile.at(profile.best)[1] - profile.f, 0.0, _DEEP))
     matter = np.minimum(depth[1:], depth[:-1]) < DEPTH - 9.0
     first, last = profile.ends()
-    span = np.take_along_axis(x, last[None], 0) - np.take_along_axis(x, first[None], 0)
+    span = profile.at(last)[0] - profile.at(first)[0]
     wide = np.diff(x, axis=0) > 1e-13 * np.maximum(span, 0.0) + 1e-15 * np.abs(x[1:])
     step = np.where(matter & wide, np.abs(np.diff(height, axis=0)), 0.0)
     # where nothing is left to look into, the widest gap of what matters: for peaks that were missed
@@ -229,13 +235,11 @@ def _other_peaks(profile: Profile) -> tuple[Array, Array]:
     """
     x, f = profile.x, profile.f
     top = profile.at(profile.best)[1]
-    with np.errstate(invalid="ignore"):
-        before, after = f[1:-1] - f[:-2], f[1:-1] - f[2:]
+    before, after = f[1:-1] - f[:-2], f[1:-1] - f[2:]
     rise = np.maximum(before, after)
     peaks = (before > 0) & (after >= 0) & (rise > 1.0) & (profile.depth()[1:-1] >= DEPTH - 9.0)
     peaks &= (f[1:-1] + rise > top - DEPTH) & (x[2:] - x[:-2] > 1e-9 * np.abs(x[1:-1]))
     row = np.where(peaks, f[1:-1], -np.inf).argmax(axis=0) + 1
     (xl, fl), (x0, f0), (xr, fr) = (profile.at(row + shift) for shift in (-1, 0, 1))
-    with np.errstate(invalid="ignore"):
-        points = _near_the_peak(x0, np.stack([x0 - xl, xr - x0]), np.stack([f0 - fl, f0 - fr]))
+    points = _near_the_peak(x0, np.array([x0 - xl, xr - x0]), np.array([f0 - fl, f0 - fr]))
     return points, peaks.any(axis=0)

@@ -125,9 +125,10 @@ def _split(
     low, high = np.where(down, low - (high - low), low), np.where(up, high + (high - low), high)
     fresh = np.concatenate([np.stack([low, middle], axis=1), np.stack([middle, high], axis=1)])
     new = evaluate(log_density, _points(fresh))
-    old = np.take_along_axis(values.reshape(panels, ORDER, cells), kept[:, None], 0)
     starts = np.concatenate([np.take_along_axis(edges, kept, 0), low, middle])
-    joined = np.concatenate([old, new.reshape(2 * many, ORDER, cells)])
+    old = np.take_along_axis(values.reshape(panels, ORDER, cells), kept[:, None], 0)
+    joined = np.concatenate([old, new.reshape(-1, ORDER, cells)])
+    del old, new  # of many cells these are large
     by_start = np.argsort(starts, axis=0, kind="stable")
     starts = np.take_along_axis(starts, by_start, 0)
     joined = np.take_along_axis(joined, by_start[:, None], 0)

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayeskit.inference.elimination.cell_modes import Modes, find_modes
+from bayeskit.inference.elimination.cell_modes import Cells, Modes, find_modes
+from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
 from bayeskit.inference.elimination.linear_cells import LinearCells
 
 Array = np.ndarray
@@ -28,82 +29,124 @@ _LOG_ROOT_2PI = 0.9189385332046727
 _MOST_BENT, _MOST_STRETCHED, _LEAST_STRETCHED = 0.1, 0.01, 0.002
 _FARTHEST = 1.5  # of a predictor, over one width of its cell: beyond it a row may bend where no derivative tells
 _INCREASING = 1.3 / 3.0  # c over b^2: 1/3 at least
+_ROUGHLY = 1e-2  # error of the integrals that modes of a core are looked for by
 
 
 @dataclass(frozen=True, eq=False)
-class Proposals:
-    """Draws of cells from their changes of variable.
+class Estimates:
+    """Draws of cells and what their integrals are by them; or the integrals nearly, without draws.
 
     Attributes
     ----------
+    log_mass, error : array (cells,)
+        Logs of estimates of the integrals; and estimated errors of those that are not estimated, zero of the others.
+    decays : array of bool (cells,)
+        As of `Integrals`.
+    modes : Modes
+        The modes.
+    rough : array (some,)
+        The cells that were integrated by panels.
     z, log_density : array (cells,)
         Draws and the logs of their densities.
-    log_mass : array (cells,)
-        Logs of unbiased estimates of the integrals.
-    far : array (some,)
-        Cells that are too far from normal, of which nothing is to be believed.
     """
 
+    log_mass: Array
+    error: Array
+    decays: Array
+    modes: Modes
+    rough: Array
     z: Array
     log_density: Array
-    log_mass: Array
-    far: Array
+
+    def draw(self, cells: Cells, rng: np.random.Generator, copies: int) -> tuple[Array, Array]:
+        """Return the draws and the logs of their densities, ``(1, cells)``."""
+        return self.z[None], self.log_density[None]
 
 
 @np.errstate(all="ignore")
-def propose(cells: LinearCells, start: Array, scale: Array, rng: np.random.Generator) -> Proposals:
-    """Return a draw for every cell.
+def estimate(
+    cells: Cells, start: Array, scale: Array, tolerance: float, rng: np.random.Generator
+) -> Estimates | Integrals:
+    """Return a draw of every cell and the estimates that come with them; of cells far from normal exact ones.
 
     Parameters
     ----------
-    cells : LinearCells
+    cells : Cells
         The densities.
     start, scale : array (cells,)
         Where their modes are looked for, and their widths as far as they are known.
+    tolerance : float
+        Relative error of the exact ones.
     rng : Generator
         Source of randomness.
     """
+    if not isinstance(cells, LinearCells):
+        return integrate(cells, start, scale, tolerance, to_draw=True)
     modes = find_modes(cells, start, scale)
     bend, stretch, far = _shape(modes, cells.steepest)
     t = rng.standard_normal(cells.size)
     widen = 2.0 * bend * bend + 3.0 * stretch + 1.0
     z = t * stretch
     slope = 3.0 * z
-    z += bend
-    slope += 2.0 * bend
-    z *= t
+    bend *= 2.0
+    slope += bend
     slope *= t
-    z += widen
     slope += widen
+    slope *= modes.scale
+    z += 0.5 * bend
     z *= t
-    z += 2.0 * bend
+    z += widen
+    z *= t
+    z += bend
     z *= modes.scale
     z += modes.at
-    slope *= modes.scale
     log_density = np.log(slope, out=slope)
-    np.negative(log_density, out=log_density)
     t *= t
     t *= 0.5
-    log_density -= t
-    log_density -= _LOG_ROOT_2PI
-    log_mass = cells.log_density(z[None])[0] - log_density
-    return Proposals(z, log_density, log_mass, far)
+    log_density += t
+    log_density += _LOG_ROOT_2PI
+    np.negative(log_density, out=log_density)
+    log_mass = cells.log_density(z[None])[0]
+    log_mass -= log_density
+    found = Estimates(log_mass, np.zeros(z.size), np.ones(z.size, dtype=bool), modes, far, z, log_density)
+    if not far.size:
+        return found
+    part = cells.take(far)
+    exact = integrate(part, start[far], scale[far], tolerance, to_draw=True)
+    (z[far],), (log_density[far],) = exact.draw(part, rng, 1)
+    return _corrected(found, far, exact)
 
 
 @np.errstate(all="ignore")
-def log_masses(cells: LinearCells, start: Array, scale: Array) -> tuple[Array, Array]:
-    r"""Return log integrals nearly, :math:`\log f(z) / q(z)` at t = 0, and the cells of which they are not to be believed.
+def nearly(cells: Cells, start: Array, scale: Array, tolerance: float) -> Estimates | Integrals:
+    r"""Return :math:`f(z) / q(z)` at t = 0, which is the integral to within a hundredth or less; no draws.
 
     Parameters
     ----------
     cells, start, scale
-        As in `propose`.
+        As in `estimate`; of cells far from normal there are exact integrals, too.
+    tolerance : float
+        Relative error of the others, of cells that are not linear.
     """
+    if not isinstance(cells, LinearCells):
+        return integrate(cells, start, scale, tolerance)
     modes = find_modes(cells, start, scale)
     bend, stretch, far = _shape(modes, cells.steepest)
     z = modes.at + modes.scale * (2.0 * bend)
     slope = modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0)
-    return cells.log_density(z[None])[0] + np.log(slope) + _LOG_ROOT_2PI, far
+    log_mass = cells.log_density(z[None])[0] + np.log(slope) + _LOG_ROOT_2PI
+    found = Estimates(log_mass, np.zeros(z.size), np.ones(z.size, dtype=bool), modes, far, z, slope)
+    if not far.size:
+        return found
+    return _corrected(found, far, integrate(cells.take(far), start[far], scale[far], max(tolerance, _ROUGHLY)))
+
+
+def _corrected(found: Estimates, far: Array, exact: Integrals) -> Estimates:
+    """Put exact integrals in the place of some estimates."""
+    found.log_mass[far], found.error[far], found.decays[far] = exact.log_mass, exact.error, exact.decays
+    return Estimates(
+        found.log_mass, found.error, found.decays, found.modes, far[exact.rough], found.z, found.log_density
+    )
 
 
 def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:

@@ -87,6 +87,11 @@ class Integrals:
     rough: Array
     panels: Panels | None
 
+    def draw(self, cells: Cells, rng: np.random.Generator, copies: int) -> tuple[Array, Array]:
+        """Return independent draws and the logs of their densities, ``(copies, cells)``."""
+        z = self.sample(rng, copies)
+        return z, cells.log_density(z) - self.log_mass
+
     def sample(self, rng: np.random.Generator, copies: int) -> Array:
         """Return independent draws ``(copies, cells)``."""
         out = np.empty((copies, self.log_mass.size))

@@ -11,8 +11,9 @@ import numpy as np
 
 from bayeskit.inference.core.linear_rows import linear_rows
 from bayeskit.inference.core.newton import Newton, newton_of
-from bayeskit.inference.elimination.pieces import Piece
+from bayeskit.inference.elimination.pieces import Piece, ProposingPiece
 from bayeskit.inference.elimination.plates import PlateIntegral
+from bayeskit.inference.parallel import each, streams
 from bayeskit.inference.unconstrained import Unconstrained
 from bayeskit.model.problem import Factor, Problem
 
@@ -31,6 +32,9 @@ class CollapsedDensity:
 
     def __init__(self, problem: Problem, names: Sequence[str], pieces: Sequence[Piece]) -> None:
         self.problem, self.pieces = problem, tuple(pieces)
+        # Some pieces are drawn with their log marginals, others afterwards, where the core has come to be.
+        self.proposing = tuple(p for p in self.pieces if isinstance(p, ProposingPiece))
+        self.drawn_after = tuple(p for p in self.pieces if not isinstance(p, ProposingPiece))
         self.names = [n for n in problem.latents if n in set(names)]
         absorbed = {id(f) for p in pieces for f in p.factors}
         self.own = tuple(f for f in problem.factors_of(names) if id(f) not in absorbed)
@@ -61,6 +65,14 @@ class CollapsedDensity:
         """Every factor it holds, those of its pieces included."""
         return self.own + tuple(f for p in self.pieces for f in p.factors)
 
+    def settle(self, u: Array) -> None:
+        """Let pieces prepare for many points near some, ``(n, d)``, that are spread as draws will be."""
+        values, _ = self.scale.unpack(u, self.problem.env)
+        env = {**self.problem.env, **values}
+        for piece in self.pieces:
+            if isinstance(piece, PlateIntegral):
+                piece.settle(env)
+
     def __call__(self, u: Array) -> Array:
         """Return the log density at points ``(n, d)``: ``(n,)``."""
         return self.with_jacobian(u)[0]
@@ -70,19 +82,19 @@ class CollapsedDensity:
         return self._evaluated(u, self._integrated)
 
     def roughly(self, u: Array) -> Array:
-        """Return the log density at points ``(n, d)`` to within a few hundredths, where that is faster: ``(n,)``."""
+        """Return the log density at points ``(n, d)`` to about a hundredth, where that is faster: ``(n,)``."""
         return self._evaluated(u, self._roughly_integrated)[0]
 
     def with_draws(self, u: Array, rng: np.random.Generator) -> tuple[Array, dict[str, Array], Array]:
-        """Return the log density at points ``(n, d)``, draws of the pieces given each, and their log density.
+        """Return the log density at points ``(n, d)``, draws of `proposing` given each, and their log density.
 
         Draws are by name ``(n, *dims)``; where the density is zero they are nothing.
         """
-        drawn, log_density = self._room(len(u)), np.zeros(len(u))
+        drawn, log_density = self._room(self.proposing, len(u)), np.zeros(len(u))
 
         def integrated(env: Environment, at: Array) -> Array:
-            total: Array = np.zeros(1)
-            for piece in self.pieces:
+            total = sum((piece.log_marginal(env) for piece in self.drawn_after), start=np.zeros(1))
+            for piece in self.proposing:
                 values, own, marginal = piece.propose(env, rng, len(at))
                 log_density[at] += own
                 total = total + marginal
@@ -154,9 +166,9 @@ class CollapsedDensity:
             total = total + self.terms.extra_log_density(env)
         return total
 
-    def _room(self, count: int) -> dict[str, Array]:
-        """Return room for draws of the pieces."""
-        return {n: self.problem.latents[n].empty(count) for p in self.pieces for n in p.names}
+    def _room(self, pieces: Sequence[Piece], count: int) -> dict[str, Array]:
+        """Return room for draws of some pieces."""
+        return {n: self.problem.latents[n].empty(count) for p in pieces for n in p.names}
 
     def _terms(self) -> Problem | None:
         """Return the problem with the terms that meet the core alone: others belong to other components."""
@@ -167,22 +179,32 @@ class CollapsedDensity:
         conditions = {n: e for n, e in self.problem.conditions.items() if n in met}
         return replace(self.problem, potentials=potentials, conditions=conditions)
 
-    def draw_pieces(self, values: Environment, rng: np.random.Generator) -> tuple[dict[str, Array], Array]:
-        """Draw the pieces given values of the core: by name ``(n, *dims)``, and their log density ``(n,)``."""
+    def draw_pieces(
+        self, values: Environment, rng: np.random.Generator, pieces: Sequence[Piece] | None = None
+    ) -> tuple[dict[str, Array], Array]:
+        """Draw pieces, by default all, given values of the core: by name ``(n, *dims)``, and log densities ``(n,)``.
+
+        Parts of the draws have a stream of random numbers each, and may be worked on beside each other.
+        """
+        pieces = self.pieces if pieces is None else pieces
         count = len(values[self.names[0]])
-        held = 6 * sum(self.problem.latents[n].size for p in self.pieces for n in p.names)
-        size = max(1, _CHUNK // max(self.cost, held))
-        drawn = self._room(count)
+        held = 6 * sum(self.problem.latents[n].size for p in pieces for n in p.names)
+        size = max(1, _CHUNK // max(1, held, sum(p.cost for p in pieces)))
+        drawn = self._room(pieces, count)
         density = np.zeros(count)
+
+        def draw(part_and_stream: tuple[slice, np.random.Generator]) -> None:
+            part, stream = part_and_stream
+            env = {**self.problem.env, **{n: v[part] for n, v in values.items()}}
+            for piece in pieces:
+                found, log_density = piece.draw(env, stream, part.stop - part.start)
+                density[part] += log_density
+                for name, value in found.items():
+                    drawn[name][part] = value
+
+        parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
         with np.errstate(all="ignore"):
-            for start in range(0, count, size):
-                part = slice(start, min(start + size, count))
-                env = {**self.problem.env, **{n: v[part] for n, v in values.items()}}
-                for piece in self.pieces:
-                    found, log_density = piece.draw(env, rng, part.stop - start)
-                    density[part] += log_density
-                    for name, value in found.items():
-                        drawn[name][part] = value
+            each(draw, list(zip(parts, streams(rng, len(parts)), strict=True)))
         return drawn, density
 
 

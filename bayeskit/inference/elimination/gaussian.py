@@ -36,6 +36,8 @@ class GaussianPiece:
         """Numbers held for every entry of the batch."""
         layout = self.block.layout
         cells = sum(bf.cells for bf in self.block.moving)
+        if self.block.is_static and self.block.classes is not None:
+            return cells + self.block.classes.cost
         loose = sum(bf.design.rows * (1 if bf.is_known else 1 + layout.rest) for bf in self.block.loose)
         return 3 * layout.size + cells + loose
 
@@ -73,11 +75,6 @@ class GaussianPiece:
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Draw the block jointly."""
         return self.block.draw_with_density(env, rng, batch)
-
-    def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
-        """Return a draw, its log density, and the log of the integral: -inf where the system is not sound."""
-        log_marginal = self.log_marginal(env)
-        return *self.draw(env, rng, batch), np.broadcast_to(log_marginal, (batch,))
 
     def linear(self, weights: Mapping[str, Array], env: Environment) -> tuple[Array, Array]:
         """Return means and variances of linear forms given the rest: weights ``(forms, *dims)``, ``(batch, forms)``."""

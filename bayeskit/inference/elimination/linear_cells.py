@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -238,19 +239,16 @@ class LogitRows(Rows):
             return self._weighted(other)
         odds = self.layout.spread(np.exp(b), out=self._scratch[0])
         odds *= self._exp_a
-        if self.weight is None and not self.layout.plain:
-            if (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG:
-                odds += 1.0
-                return np.asarray(np.log(self.layout.sum(odds, np.multiply, 1.0)))
+        if self._multiplies(high):
+            odds += 1.0
+            return np.asarray(np.log(self.layout.sum(odds, np.multiply, 1.0)))
         return self._weighted(np.log1p(odds, out=odds))
 
     def _shares(self, b: Array) -> tuple[Array, Array, Array]:
         """Return the cumulants of rows, the probabilities and their complements."""
         if self._splits(float(b.min(initial=0.0)), float(b.max(initial=0.0))):
-            odds = self.layout.spread(np.exp(b), out=self._scratch[0])
-            odds *= self._exp_a
-            q = 1.0 / (1.0 + odds)
-            return -np.log(q), odds * q, q
+            p, q = self._split_shares(b)
+            return -np.log(q), p, q
         eta = self._predictors(b)
         small = np.exp(-np.abs(eta))
         large = 1.0 / (1.0 + small)
@@ -258,10 +256,40 @@ class LogitRows(Rows):
         up = eta > 0
         return np.maximum(eta, 0.0) - np.log(large), np.where(up, large, small), np.where(up, small, large)
 
+    def _split_shares(self, b: Array) -> tuple[Array, Array]:
+        """Return the probabilities of rows and their complements, where an exponential of each cell will do."""
+        odds, q = self._scratch
+        self.layout.spread(np.exp(b), out=odds)
+        odds *= self._exp_a
+        np.add(odds, 1.0, out=q)
+        np.divide(1.0, q, out=q)
+        odds *= q
+        return odds, q
+
     def _slopes(self, b: Array) -> Array:
-        cumulants, p, q = self._shares(b)
-        variance = p * q
-        return self._stacked((cumulants, p, variance, variance * (q - p), variance * (1.0 - 6.0 * variance)))
+        low, high = float(b.min(initial=0.0)), float(b.max(initial=0.0))
+        if not (self._splits(low, high) and self._multiplies(high)):
+            cumulants, p, q = self._shares(b)
+            variance = p * q
+            return self._stacked((cumulants, p, variance, variance * (q - p), variance * (1.0 - 6.0 * variance)))
+        p, q = self._split_shares(b)
+        out = np.empty((5, b.size))
+        out[0] = -np.log(self.layout.sum(q, np.multiply, 1.0))
+        out[1] = self.layout.sum(p)
+        asymmetry = q - p
+        q *= p  # the variance
+        out[2] = self.layout.sum(q)
+        asymmetry *= q
+        out[3] = self.layout.sum(asymmetry)
+        np.multiply(q, q, out=p)
+        out[4] = out[2] - 6.0 * self.layout.sum(p)
+        return out
+
+    def _multiplies(self, high: float) -> bool:
+        """Whether what rows of a cell add up to may be the log of a product, for all b below a bound."""
+        if self.weight is not None or self.layout.plain:
+            return False
+        return (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG
 
     def curvatures(self, b: Array) -> Array:
         """Return n p q of every row."""
@@ -300,6 +328,19 @@ class LogRows(Rows):
         return rates if self.weight is None else rates * self.weight
 
 
+class Expanded(Protocol):
+    """Rows of all cells as something else than rows."""
+
+    def add(self, x: Array, total: Array) -> None:
+        """Add the log density of every cell at points x to a total: both ``(n, cells)``."""
+
+    def derivatives(self, x: Array) -> Array:
+        """Return the log density of every cell and its derivatives by x: ``(5, cells)``."""
+
+    def take(self, index: Array) -> Expanded:
+        """Return those of some cells."""
+
+
 @dataclass(frozen=True, eq=False)
 class LinearCells:
     """Cells ``x = centre + spread z`` with z standard normal and rows that are linear in x.
@@ -310,11 +351,14 @@ class LinearCells:
         Means and standard deviations.
     rows : tuple of Rows
         Rows of one or more kinds.
+    expanded : tuple of Expanded
+        Further rows, that are not held one by one.
     """
 
     centre: Array
     spread: Array
     rows: tuple[Rows, ...]
+    expanded: tuple[Expanded, ...] = ()
     concave: bool = True
     analytic: bool = True
     anchored: bool = False
@@ -331,13 +375,13 @@ class LinearCells:
         out = z * z
         out *= -0.5
         out -= _LOG_ROOT_2PI
-        for rows in self.rows:
+        for rows in (*self.rows, *self.expanded):
             rows.add(x, out)
         return out
 
     @property
     def steepest(self) -> Array:
-        """By how much the predictor of some row of each moves with z: ``(size,)``."""
+        """By how much the predictor of some row of each moves with z, or more: ``(size,)``. Those expanded are tame."""
         most: Array = np.zeros(1)
         for rows in self.rows:
             most = np.maximum(most, rows.largest if rows.unit is None else np.abs(rows.unit) * rows.largest)
@@ -347,7 +391,7 @@ class LinearCells:
         """Return the log densities and their derivatives: ``(5, size)``."""
         x = self.centre + self.spread * z
         out = np.zeros((5, self.size))
-        for rows in self.rows:
+        for rows in (*self.rows, *self.expanded):
             out += rows.derivatives(x)
         factor = self.spread
         for k in range(1, 5):
@@ -360,7 +404,8 @@ class LinearCells:
 
     def take(self, index: Array) -> LinearCells:
         """Return some of the cells."""
-        return LinearCells(self.centre[index], self.spread[index], tuple(r.take(index) for r in self.rows))
+        rows, expanded = tuple(r.take(index) for r in self.rows), tuple(e.take(index) for e in self.expanded)
+        return LinearCells(self.centre[index], self.spread[index], rows, expanded)
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,23 +65,25 @@ class RowsOf:
 
     def _layout(self, batch: int, width: int) -> Layout:
         """Return which rows belong to which cell, for a batch; the last few are kept."""
-        if batch not in self._layouts:
+        found = self._layouts.get(batch)
+        if found is None:
+            found = Layout(np.tile(np.bincount(self.owner, minlength=width), batch))
             if len(self._layouts) > 3:
-                self._layouts.clear()
-            self._layouts[batch] = Layout(np.tile(np.bincount(self.owner, minlength=width), batch))
-        return self._layouts[batch]
+                self._layouts.clear()  # which another thread may do at any time
+            self._layouts[batch] = found
+        return found
 
-    def _laid(self, expression: Expression, env: Environment) -> Array:
+    def laid(self, expression: Expression, env: Environment) -> Array:
         """Return an expression by sorted row: ``(batch or 1, rows)``."""
         with np.errstate(divide="ignore"):
             values = aligner(expression.dims, self.dims)(expression.evaluate(env))
         values = np.asarray(np.broadcast_to(values, (values.shape[0], *self.shape)), dtype=float)
-        values = values.reshape(values.shape[0], self.owner.size)
+        values = values.reshape(values.shape[0], -1)
         return values if self.order is None else values[:, self.order]
 
     def at(self, env: Environment, batch: int, width: int) -> tuple[Rows, Array]:
         """Return the rows of all entries of a batch, and what does not depend on the elements ``(batch,)``."""
-        a = np.maximum(self._laid(self.offset, env), _LEAST)
+        a = np.maximum(self.laid(self.offset, env), _LEAST)
         rest = a @ self.y + self.constant
         layout = self._layout(batch, width)
         c, unit, y = self._coefficients(env, batch, width, layout)
@@ -89,11 +91,17 @@ class RowsOf:
         a = np.broadcast_to(a, (batch, a.shape[1])).ravel()
         return self.kind(layout, a, y, weight, c, unit), np.broadcast_to(rest, (batch,))
 
+    def some(self, which: Array) -> RowsOf:
+        """Return some of the rows, without the constant."""
+        order = np.flatnonzero(which) if self.order is None else self.order[which]
+        rows = {"owner": self.owner[which], "y": self.y[which], "weight": self.weight[which]}
+        return replace(self, order=order, constant=0.0, _layouts={}, **rows)
+
     def _coefficients(
         self, env: Environment, batch: int, width: int, layout: Layout
     ) -> tuple[Array | None, Array | None, Array]:
         """Return coefficients by row or by cell, and the sums of y (times c, where c differs within a cell)."""
-        c = self._laid(self.coefficient, env)
+        c = self.laid(self.coefficient, env)
         sums = np.tile(np.bincount(self.owner, self.y, width), batch)
         if not self.owner.size or (c == 1.0).all():
             return None, None, sums

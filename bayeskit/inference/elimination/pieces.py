@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -55,7 +55,15 @@ class Piece(Protocol):
         """Return the distribution of a latent given the rest, batch first in its parameters, or why it has none."""
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
-        """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
+        """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``.
+
+        It is called by several threads at once, and may keep what it has found but must change nothing.
+        """
+
+
+@runtime_checkable
+class ProposingPiece(Piece, Protocol):
+    """A piece whose draws have most of their work in common with the log marginal."""
 
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
-        """Return such a draw, its log density, and the log of the integral, which have much of their work in common."""
+        """Return a draw, its log density, and the log of the integral."""

@@ -6,8 +6,9 @@ which every cell of every child touches one element. All elements at all core po
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -16,23 +17,70 @@ import numpy as np
 from bayeskit.errors import ImproperError
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.inference.elementwise import elementwise
-from bayeskit.inference.elimination import cell_proposals
 from bayeskit.inference.elimination.cell_modes import Cells
+from bayeskit.inference.elimination.cell_proposals import Estimates, estimate, nearly
 from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
 from bayeskit.inference.elimination.general_cells import GeneralPlate, Starter, rows_of
-from bayeskit.inference.elimination.linear_cells import LinearCells
 from bayeskit.inference.elimination.linear_plates import LinearPlate, linear_plate
+from bayeskit.inference.elimination.near_plate import NearPlate, near_plate
 from bayeskit.inference.elimination.one_peak import more_peaks
 from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+Way = Callable[[Cells, Array, Array, float], Integrals | Estimates]
 
 _AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in cache
 _MOST = 500_000  # of those of one core point
 _NEGLIGIBLE = 50.0  # nats
-_ROUGHLY = 1e-2  # that to reach where modes are looked for
 _TOLERANCE = 1e-6  # error of the log marginal of a plate
+
+
+@dataclass(eq=False)
+class _Found:
+    """What is found of a plate in some entries of a batch: all ``(entries,)``, and draws of each entry or many of one.
+
+    Attributes
+    ----------
+    log_marginal, error : array
+        Of the plate.
+    strays : array of bool
+        Whether an approximation was asked beyond where it holds.
+    values, log_density : array or None
+        Draws ``(draws, *dims)`` and their log density, where they are wanted.
+    """
+
+    log_marginal: Array
+    error: Array
+    strays: Array
+    values: Array | None
+    log_density: Array | None
+
+    @classmethod
+    def room(cls, entries: int, copies: int, shape: tuple[int, ...], *, drawn: bool) -> _Found:
+        """Return room for it."""
+        draws = entries * copies
+        own = (np.empty((draws, *shape)), np.empty(draws)) if drawn else (None, None)
+        return cls(np.empty(entries), np.empty(entries), np.zeros(entries, dtype=bool), *own)
+
+    def _all(self) -> list[Array | None]:
+        return [self.log_marginal, self.error, self.strays, self.values, self.log_density]
+
+    def take(self, which: Array) -> _Found:
+        """Return some entries, of one draw each."""
+        return _Found(*(None if a is None else a[which] for a in self._all()))  # type: ignore[arg-type]
+
+    def beside(self, other: _Found, own: Array) -> _Found:
+        """Return the entries of both, these being those that ``own`` marks."""
+
+        def laid(mine: Array | None, others: Array | None) -> Array | None:
+            if mine is None or others is None:
+                return None
+            out = np.empty((own.size, *mine.shape[1:]), dtype=mine.dtype)
+            out[own], out[~own] = mine, others
+            return out
+
+        return _Found(*map(laid, self._all(), other._all()))  # type: ignore[arg-type]
 
 
 class PlateIntegral:
@@ -53,7 +101,7 @@ class PlateIntegral:
         The largest estimated error of a log marginal, of core points that have any weight: whose log marginal came
         within 50 nats of the highest met so far.
     estimates : bool
-        Whether ``propose`` may give unbiased estimates of the integral, with draws of the density that makes them so.
+        Whether `propose` may give unbiased estimates of the integral, with draws of the density that makes them so.
     """
 
     def __init__(self, problem: Problem, plate: GeneralPlate | LinearPlate, tolerance: float = _TOLERANCE) -> None:
@@ -63,104 +111,109 @@ class PlateIntegral:
         children = tuple(f for f, _ in general(plate).conditional.children)
         self.factors: tuple[Factor, ...] = (self.latent.prior, *children)
         self.given = frozenset().union(*(f.variables for f in self.factors)) - {self.latent.name}
-        integrals = "one number" if plate.width == 1 else f"{plate.width} numbers, independent given the rest"
-        self.reason = f"{integrals}: {plate.description}"
+        self._integrals = "one number" if plate.width == 1 else f"{plate.width} numbers, independent given the rest"
+        self.reason = f"{self._integrals}: {plate.description}"
         self.cost = plate.width  # rows are worked on in chunks of its own
         self.error, self._highest = 0.0, -np.inf
         self.estimates = False
+        self.near: NearPlate | None = None
+
+    def settle(self, env: Environment) -> None:
+        """Prepare for many points of the core near some, ``(batch, *dims)``, that are spread as its draws will be."""
+        env, batch, _ = self._given(env)
+        if isinstance(self.plate, LinearPlate) and batch > 1:
+            with np.errstate(all="ignore"):
+                self.near = near_plate(self.problem, self.plate, env, batch, self.tolerance)
+            if self.near is not None:
+                self.reason = f"{self._integrals}: {self.near.description}"
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
-        return self._summed(env, self._exact_masses)
+        env, batch, shown = self._given(env)
+        found = self._found(env, batch, integrate)
+        self._note(found.log_marginal, found.error)
+        return np.broadcast_to(found.log_marginal, (shown,)).copy() if shown != batch else found.log_marginal
 
     def roughly(self, env: Environment) -> Array:
-        """Return the log marginal to about a hundredth of the noise of a chain: good for looking for modes."""
-        return self._summed(env, self._rough_masses)
-
-    @np.errstate(all="ignore")
-    def _summed(self, env: Environment, masses: Callable[..., tuple[Array, Array | None]]) -> Array:
-        """Return the sum of log integrals, and take note of their errors."""
+        """Return what is near the log marginal, to about a hundredth, and faster: to look for modes by."""
         env, batch, shown = self._given(env)
-        out, errors = np.empty(batch), np.zeros(batch)
-        start = self.plate.starter(env, batch)
-        for chunk in self._chunks(batch):
-            cells, rest = self.plate.cells(rows_of(env, chunk), chunk.stop - chunk.start)
-            found = [masses(*part) for part in self._parts(cells, start)]
-            out[chunk] = rest + np.concatenate([mass for mass, _ in found]).reshape(rest.size, -1).sum(axis=1)
-            known = [error for _, error in found if error is not None]
-            if known:
-                errors[chunk] = np.concatenate(known).reshape(rest.size, -1).sum(axis=1)
-        if known:
-            self._note(out, errors)
-        return np.broadcast_to(out, (shown,)).copy() if shown != batch else out
+        return np.broadcast_to(self._found(env, batch, nearly).log_marginal, (shown,)).copy()
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
-        values, log_density, _ = self._drawn(env, rng, batch, self._exact)
+        values, log_density, _ = self._drawn(env, rng, batch, functools.partial(integrate, to_draw=True))
         return values, log_density
 
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
-        """Return a joint draw, its log density, and the log of the integral of its factors (or of an estimate)."""
-        return self._drawn(env, rng, batch, self._estimate if self.estimates else self._exact)
+        """Return a joint draw, its log density, and the log of the integral of its factors, or of an estimate of it."""
+        if self.estimates and batch > 1:
+            return self._drawn(env, rng, batch, functools.partial(estimate, rng=rng))
+        return self._drawn(env, rng, batch, functools.partial(integrate, to_draw=True))
 
-    @np.errstate(all="ignore")
     def _drawn(
-        self, env: Environment, rng: np.random.Generator, batch: int, drawn: Callable[..., tuple[Array, Array, Array]]
+        self, env: Environment, rng: np.random.Generator, batch: int, way: Way
     ) -> tuple[dict[str, Array], Array, Array]:
         env, entries, _ = self._given(env)
-        copies = batch if entries == 1 else 1
-        values = np.empty((batch, *self.latent.shape))
-        log_density, log_marginal = np.empty(batch), np.empty((batch if copies > 1 else entries,))
-        start = self.plate.starter(env, entries)
-        for chunk in self._chunks(entries):
+        found = self._found(env, entries, way, rng, batch if entries == 1 else 1)
+        assert found.values is not None
+        assert found.log_density is not None
+        return {self.latent.name: found.values}, found.log_density, np.broadcast_to(found.log_marginal, (batch,))
+
+    @np.errstate(all="ignore")
+    def _found(
+        self, env: Environment, entries: int, way: Way, rng: np.random.Generator | None = None, copies: int = 1
+    ) -> _Found:
+        """Integrate, by what was prepared for points near some where it holds; and draw, where there is a source."""
+        if self.near is None:
+            return self._by(self.plate, env, entries, way, rng, copies)
+        bound = self.near.bound(env, entries)
+        held = np.flatnonzero(np.isfinite(bound))
+        if not held.size:
+            return self._by(self.plate, env, entries, way, rng, copies)
+        found = self._by(self.near, rows_of(env, held), held.size, way, rng, copies)
+        found.error += bound[held]
+        again = np.ones(entries, dtype=bool)
+        again[held] = found.strays
+        if not again.any():
+            return found
+        exact = self._by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()), way, rng, copies)
+        return exact if again.all() else exact.beside(found.take(~found.strays), again)
+
+    def _by(
+        self,
+        plate: GeneralPlate | LinearPlate,
+        env: Environment,
+        entries: int,
+        way: Way,
+        rng: np.random.Generator | None,
+        copies: int,
+    ) -> _Found:
+        """Integrate a plate in all entries, and draw where there is a source of randomness."""
+        found = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
+        start = plate.starter(env, entries)
+        for chunk in self._chunks(entries, plate):
             here = rows_of(env, chunk)
-            cells, rest = self.plate.cells(here, chunk.stop - chunk.start)
-            found = [drawn(*part, rng, copies) for part in self._parts(cells, start)]
-            z, density, masses = (
-                np.concatenate(a, axis=1) if len(found) > 1 else a[0] for a in zip(*found, strict=True)
-            )
-            z = z.reshape(copies * rest.size, *self.latent.shape)
-            where = slice(None) if copies > 1 else chunk
-            values[where], jacobian = self.plate.values(here, z)
-            density = density.reshape(z.shape) - jacobian
-            log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
-            log_marginal[where] = rest + masses.reshape(z.shape[0], -1).sum(axis=1)
-        return {self.latent.name: values}, log_density, np.broadcast_to(log_marginal, (batch,))
-
-    def _exact_masses(self, cells: Cells, at: Array, scale: Array) -> tuple[Array, Array]:
-        """Return log integrals and their errors."""
-        found = self._integrated(cells, at, scale)
-        return found.log_mass, found.error
-
-    def _rough_masses(self, cells: Cells, at: Array, scale: Array) -> tuple[Array, None]:
-        """Return log integrals, those of cells that are near normal by the density at one point."""
-        if not isinstance(cells, LinearCells):
-            return self._integrated(cells, at, scale).log_mass, None
-        mass, far = cell_proposals.log_masses(cells, at, scale)
-        if far.size:
-            mass[far] = integrate(cells.take(far), at[far], scale[far], _ROUGHLY / self.plate.width).log_mass
-        return mass, None
-
-    def _exact(
-        self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int
-    ) -> tuple[Array, Array, Array]:
-        """Return draws of cells, their log densities and log integrals: ``(copies, cells)`` each."""
-        found = self._integrated(cells, at, scale, to_draw=True)
-        z = found.sample(rng, copies)
-        return z, cells.log_density(z) - found.log_mass, np.broadcast_to(found.log_mass, z.shape)
-
-    def _estimate(
-        self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int
-    ) -> tuple[Array, Array, Array]:
-        """Return draws of cells near their densities, and log estimates; of those that are too far, exact ones."""
-        if copies > 1 or not isinstance(cells, LinearCells):
-            return self._exact(cells, at, scale, rng, copies)
-        found = cell_proposals.propose(cells, at, scale, rng)
-        z, density, mass = (a[None] for a in (found.z, found.log_density, found.log_mass))
-        if found.far.size:
-            far = found.far
-            z[:, far], density[:, far], mass[:, far] = self._exact(cells.take(far), at[far], scale[far], rng, 1)
-        return z, density, mass
+            cells, rest = plate.cells(here, chunk.stop - chunk.start)
+            mass, error, strays = np.empty(cells.size), np.empty(cells.size), np.zeros(cells.size, dtype=bool)
+            z, density = np.empty((2, copies, cells.size if rng is not None else 0))
+            stop = 0
+            for part, integrals in self._parts(cells, start, plate, way):
+                some = slice(stop, stop := stop + part.size)
+                mass[some], error[some] = integrals.log_mass, integrals.error
+                if isinstance(plate, NearPlate):
+                    strays[some] = plate.strays(part, integrals)
+                if rng is not None:
+                    z[:, some], density[:, some] = integrals.draw(part, rng, copies)
+            found.log_marginal[chunk] = rest + mass.reshape(rest.size, -1).sum(axis=1)
+            found.error[chunk] = error.reshape(rest.size, -1).sum(axis=1)
+            found.strays[chunk] = strays.reshape(rest.size, -1).any(axis=1)
+            if found.values is not None and found.log_density is not None:
+                z = z.reshape(copies * rest.size, *self.latent.shape)
+                where = slice(None) if copies > 1 else chunk
+                found.values[where], jacobian = plate.values(here, z)
+                density = density.reshape(z.shape) - jacobian
+                found.log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
+        return found
 
     def _note(self, log_marginals: Array, errors: Array) -> None:
         """Remember the largest error of the core points that matter."""
@@ -182,33 +235,30 @@ class PlateIntegral:
         batch = max((v.shape[0] for v in here.values()), default=1)
         return here, batch, max(batch, *(v.shape[0] for v in env.values())) if env else batch
 
-    def _chunks(self, batch: int) -> list[slice]:
-        size = max(1, _AT_ONCE // self.plate.numbers)
+    def _chunks(self, batch: int, plate: GeneralPlate | LinearPlate) -> list[slice]:
+        size = max(1, _AT_ONCE // plate.numbers)
         return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
 
-    def _parts(self, cells: Cells, start: Starter) -> Iterator[tuple[Cells, Array, Array]]:
-        """Return all cells, those of a large plate in parts, with where their modes are looked for."""
+    def _parts(
+        self, cells: Cells, start: Starter, plate: GeneralPlate | LinearPlate, way: Way
+    ) -> Iterator[tuple[Cells, Integrals | Estimates]]:
+        """Integrate all cells, a large plate in parts."""
         at, scale = start(cells)
-        size = max(1, _MOST * self.plate.width // self.plate.numbers)
-        if cells.size <= size:
-            yield cells, at, scale
-            return
+        tolerance = self.tolerance / self.plate.width
+        size = max(1, _MOST * plate.width // plate.numbers)
         for i in range(0, cells.size, size):
-            some = np.arange(i, min(i + size, cells.size))
-            yield cells.take(some), at[some], scale[some]
-
-    def _integrated(self, cells: Cells, at: Array, scale: Array, *, to_draw: bool = False) -> Integrals:
-        """Integrate cells."""
-        found = integrate(cells, at, scale, self.tolerance / self.plate.width, to_draw=to_draw)
-        if found.decays.all():
-            return found
-        if not self.latent.prior.distribution.is_proper:
-            raise ImproperError(
-                f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
-                f"whose tails do not decay. Give it a proper prior, or more data."
-            )
-        # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
-        return replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
+            some = slice(i, i + size)
+            part = cells if cells.size <= size else cells.take(np.arange(cells.size)[some])
+            found = way(part, at[some], scale[some], tolerance)
+            if not found.decays.all():
+                if not self.latent.prior.distribution.is_proper:
+                    raise ImproperError(
+                        f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
+                        f"whose tails do not decay. Give it a proper prior, or more data."
+                    )
+                # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
+                found = replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
+            yield part, found
 
 
 def general(plate: GeneralPlate | LinearPlate) -> GeneralPlate:

@@ -20,6 +20,7 @@ from bayeskit.distributions.panels import Panels
 from bayeskit.errors import ImproperError
 from bayeskit.inference.collapsed.cells import CellsCore
 from bayeskit.inference.collapsed.lines import LineCore
+from bayeskit.inference.collapsed.node_mixtures import core_marginal
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, read_child
 from bayeskit.inference.contribution import Contribution
 from bayeskit.inference.elementwise import one_place
@@ -330,15 +331,13 @@ def vector_mean(knowledge: Knowledge, factor: Factor, wrap: Wrap) -> Distributio
 
 
 def _core_itself(knowledge: Knowledge, core: Any, factor: Factor, wrap: Wrap) -> Distribution:
-    from bayeskit.distributions.tabulated import Tabulated
-
     latent = knowledge.plan.problem.latents[core.core[0]]
     transform = core.transform if isinstance(core, LineCore) else core.density.transform
     if factor.parameter("mu").variables - knowledge.env.keys() != {latent.name}:
         raise NoClosedForm(f"{factor.parameter('mu')} is not an element of '{latent.name}'")
     cells = np.arange(latent.size).reshape(1, *latent.shape)
     entry = gathered(cells, _place(factor, latent), factor.plates, knowledge.env) if latent.shape else cells
-    return Tabulated(core.line.panels, transform, wrap(np.broadcast_to(entry, (1, *factor.shape))[0]))
+    return core_marginal(core.line.panels, transform, wrap(np.broadcast_to(entry, (1, *factor.shape))[0]))
 
 
 def _mean_given(knowledge: Knowledge, factor: Factor, names: list[str], nodes: Nodes, label: Labeller) -> Distribution:

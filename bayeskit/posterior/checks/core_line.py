@@ -38,7 +38,7 @@ class CoreLine:
     @property
     def mode(self) -> Array:
         """The node of the highest density of every cell: ``(cells,)``."""
-        at = self.line.log_values.argmax(axis=0)
+        at = self.line.panels.log_values.argmax(axis=0)
         return np.take_along_axis(self.line.nodes, at[None], axis=0)[0]
 
     def log_expectations(self, ratios: Ratios, cell: Array, step: int) -> Array:
@@ -54,7 +54,7 @@ class CoreLine:
             Points to ask for at a time.
         """
         with np.errstate(all="ignore"):
-            first = self._sum(self.line.nodes, np.log(self.line.probabilities), ratios, cell, step)
+            first = self._sum(self.line.nodes, np.log(self.line.panels.probabilities), ratios, cell, step)
         finite = np.isfinite(first)
         if not finite.any():
             return first
@@ -69,7 +69,7 @@ class CoreLine:
                 "Give it a proper prior, or leave out fewer rows at once."
             ) from error
         # in logs: what is nothing of the posterior may be all of another
-        log_w = self.log_density(fine.nodes) + np.log(masses(fine.edges, np.zeros(fine.nodes.shape)))
+        log_w = self.log_density(fine.nodes) + np.log(masses(fine.panels.edges, np.zeros(fine.nodes.shape)))
         log_w = log_w - logsumexp(log_w, axis=0)
         result = np.where(finite, self._sum(fine.nodes, log_w, ratios, cell, step), first)
         for j, start in self._beyond(fine, ratios, cell, step):
@@ -88,7 +88,7 @@ class CoreLine:
             r = ratios(self.values(np.where(inside[at], u[at], self.mode)))
             heights[at] = np.where(inside[at][:, cell] & np.isfinite(r), base[at][:, cell] + r, -np.inf)
         top = np.take_along_axis(u[:, cell], heights.argmax(axis=0)[None], axis=0)[0]
-        beyond = (top < fine.edges[0, cell]) | (top > fine.edges[-1, cell])
+        beyond = (top < fine.panels.edges[0, cell]) | (top > fine.panels.edges[-1, cell])
         return [(int(j), float(top[j])) for j in np.flatnonzero(beyond)]
 
     def _alone(self, ratios: Ratios, j: int, cell: int, start: float, step: int) -> float:
