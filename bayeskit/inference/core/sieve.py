@@ -18,20 +18,21 @@ from math import comb
 
 import numpy as np
 
+from bayeskit.inference.core.monomials import made_of, monomials
 from bayeskit.inference.core.proposal import Drawn, TMixture
 
 Array = np.ndarray
 
 LEAST, LEAST_BEYOND = 0.08, 0.5  # of the probabilities of being kept, and beyond the pilot draws that matter
 HIGHEST = 6  # degree of the polynomial at most, and of how many terms
-TERMS = 500
+TERMS = 300
 DRAWS_A_TERM = 3  # pilot draws for every term, at least
 RIDGE = 1e-9  # relative to the mean square of a term
 KEPT = 0.2  # of the candidates, at least
 TOP = 0.98  # share of the mass below the level at which all are kept
-REACH = 0.98  # share of the mass within which the polynomial is believed
+REACH = 0.995  # share of the mass within which the polynomial is believed
 WORTHWHILE = 0.02  # gain in acceptance
-AT_ONCE = 400_000  # numbers held at once
+AT_ONCE = 150_000  # numbers held at once
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,7 @@ class Polynomial:
 
     def monomials(self, u: Array) -> Array:
         """Return all monomials at points ``(n, d)``: ``(terms, n)``."""
-        y = self.units @ (u - self.middle).T
-        terms = np.empty((len(self.made) + 1, len(u)))
-        terms[0] = 1.0
-        for i, (before, axis) in enumerate(self.made.tolist(), start=1):
-            np.multiply(terms[before], y[axis], out=terms[i])
-        return terms
+        return monomials(self.made, self.units @ (u - self.middle).T)
 
     def __call__(self, u: Array) -> Array:
         """Return its values at points ``(n, d)``: ``(n,)``."""
@@ -98,8 +94,11 @@ class Sieve:
 
     def log_kept(self, u: Array, log_proposal: Array) -> Array:
         """Return the log probabilities with which candidates ``(n, d)`` are kept, given their log density: ``(n,)``."""
-        least = np.where(self.promise.distance(u) <= self.reach, np.log(LEAST), np.log(LEAST_BEYOND))
-        return np.clip(self.promise(u) - log_proposal - self.level, least, 0.0)
+        return self._log_kept(self.promise(u), self.promise.distance(u), log_proposal)
+
+    def _log_kept(self, promised: Array, distance: Array, log_proposal: Array) -> Array:
+        least = np.where(distance <= self.reach, np.log(LEAST), np.log(LEAST_BEYOND))
+        return np.clip(promised - log_proposal - self.level, least, 0.0)
 
     def log_density(self, u: Array) -> Array:
         """Return the log density at points ``(n, d)``, but for the log of the share that is kept: ``(n,)``."""
@@ -136,29 +135,70 @@ def sieved(
     before : float
         The acceptance without a sieve.
     """
-    inside = np.isfinite(log_target)
-    u, log_target, log_pooled = u[inside], log_target[inside], log_pooled[inside]
+    order = np.flatnonzero(np.isfinite(log_target))
+    order = np.concatenate([order[::2], order[1::2]])
+    u, log_target, log_pooled = u[order], log_target[order], log_pooled[order]
     log_proposal = proposal.log_density(u)
-    level = _level(log_target, log_pooled, log_proposal)
-    odd = np.arange(len(u)) % 2 == 1
-    best: tuple[float, Polynomial, float, int] | None = None
-    for degree in range(2, HIGHEST + 1):
-        terms = comb(u.shape[1] + degree, degree)
-        if terms > TERMS or terms * DRAWS_A_TERM > len(u) // 2:
-            break
-        form = _form(u, log_target - log_pooled, degree)
-        reach = _reach(form, u, log_target - log_pooled)
-        sieve = Sieve(proposal, _fitted(form, u[~odd], log_target[~odd], log_pooled[~odd]), level, reach)
-        log_kept = sieve.log_kept(u[odd], log_proposal[odd])
-        rate = _acceptance(log_target[odd], log_pooled[odd], log_proposal[odd] + log_kept)
+    half = (len(u) + 1) // 2
+    sizes = {k: comb(u.shape[1] + k, k) for k in range(2, HIGHEST + 1)}
+    degrees = [k for k, size in sizes.items() if size <= min(TERMS, (len(u) - half) // DRAWS_A_TERM)]
+    if not degrees:
+        return None
+    form = _form(u, log_target - log_pooled, degrees[-1])
+    level, reach = _level(log_target, log_pooled, log_proposal), _reach(form, u, log_target - log_pooled)
+    terms = form.monomials(u)  # those of a lower degree come first
+    fit = _LeastSquares.of(terms[:, :half], log_target[:half], log_pooled[:half])
+    rest = slice(half, None)
+    distance = form.distance(u[rest])
+    best: tuple[float, int] | None = None
+    for degree in degrees:
+        sieve = Sieve(proposal, form, level, reach)
+        promised = fit.coefficients(sizes[degree]) @ terms[: sizes[degree], rest]
+        log_kept = sieve._log_kept(promised, distance, log_proposal[rest])
+        rate = _acceptance(log_target[rest], log_pooled[rest], log_proposal[rest] + log_kept)
         if best is None or rate > best[0] + WORTHWHILE / 4:
-            best = rate, form, reach, degree
-        elif degree >= best[3] + 2:
+            best = rate, degree
+        elif degree >= best[1] + 2:
             break
     if best is None or best[0] < before + WORTHWHILE:
         return None
-    rate, form, reach, _ = best
-    return Sieve(proposal, _fitted(form, u, log_target, log_pooled), level, reach), rate
+    rate, degree = best
+    whole = _LeastSquares.of(terms[: sizes[degree]], log_target, log_pooled)
+    promise = replace(form, made=form.made[: sizes[degree] - 1], coefficients=whole.coefficients(sizes[degree]))
+    return Sieve(proposal, promise, level, reach), rate
+
+
+@dataclass(frozen=True)
+class _LeastSquares:
+    """The normal equations of a log density in some terms, where draws count by their weights, none more than the mean.
+
+    Attributes
+    ----------
+    gram, right : Array
+        ``(terms, terms)`` and ``(terms,)``.
+    top : float
+        The highest log density, which the first term takes up.
+    """
+
+    gram: Array
+    right: Array
+    top: float
+
+    @classmethod
+    def of(cls, terms: Array, log_target: Array, log_pooled: Array) -> _LeastSquares:
+        """Return those of draws, of which there are terms ``(terms, n)`` and log densities ``(n,)``."""
+        log_weights = log_target - log_pooled
+        mean = np.log(np.mean(np.exp(log_weights - log_weights.max()))) + log_weights.max()
+        root = np.exp(0.5 * np.minimum(log_weights - mean, 0.0))
+        rooted, top = terms * root, float(log_target.max())
+        return cls(rooted @ rooted.T, rooted @ (root * (log_target - top)), top)
+
+    def coefficients(self, size: int) -> Array:
+        """Return the best coefficients of the first terms."""
+        gram = self.gram[:size, :size] + np.diag(RIDGE * np.diagonal(self.gram)[:size])
+        found = np.linalg.solve(gram, self.right[:size])
+        found[0] += self.top
+        return np.asarray(found)
 
 
 def _level(log_target: Array, log_pooled: Array, log_proposal: Array) -> float:
@@ -187,30 +227,8 @@ def _form(u: Array, log_weights: Array, degree: int) -> Polynomial:
     middle = w @ u
     off = u - middle
     units = np.linalg.inv(np.linalg.cholesky((off.T * w) @ off))
-    made: list[tuple[int, int]] = []
-    last = [(0, 0)]  # monomials of one degree less: their place, and the least axis they may be multiplied by
-    for _ in range(degree):
-        now = []
-        for place, least in last:
-            for axis in range(least, u.shape[1]):
-                made.append((place, axis))
-                now.append((len(made), axis))
-        last = now
-    return Polynomial(middle, units, np.array(made), np.zeros(len(made) + 1))
-
-
-def _fitted(form: Polynomial, u: Array, log_target: Array, log_pooled: Array) -> Polynomial:
-    """Return least squares to the log density, where draws count by their weights, none more than the mean."""
-    log_weights = log_target - log_pooled
-    mean = np.log(np.mean(np.exp(log_weights - log_weights.max()))) + log_weights.max()
-    top = float(log_target.max())
-    terms = form.monomials(u)
-    weighted = terms * np.exp(np.minimum(log_weights - mean, 0.0))
-    gram = weighted @ terms.T
-    gram += np.diag(RIDGE * np.diagonal(gram))
-    coefficients = np.linalg.solve(gram, weighted @ (log_target - top))
-    coefficients[0] += top
-    return replace(form, coefficients=coefficients)
+    made = made_of(u.shape[1], degree)
+    return Polynomial(middle, units, made, np.zeros(len(made) + 1))
 
 
 def _acceptance(log_target: Array, log_pooled: Array, log_density: Array) -> float:
