@@ -92,6 +92,39 @@ class _Climb:
         self.third, self.fourth = np.zeros(start.shape), np.zeros(start.shape)
         self.found = np.zeros(start.shape, dtype=bool)
 
+    def arrive(self, read: Array, near: float) -> Array:
+        """Move all cells of which the first step is surely the last one, and return which others there are.
+
+        These steps are short, and need neither a bracket nor a logarithm: ``log1p(r) / r`` is taken to second order.
+        """
+        value, first, second, third, fourth = read
+        curvature = -second
+        newton = first / curvature
+        rate = third / second
+        rate *= newton
+        step = rate / 3.0
+        step -= 0.5
+        step *= rate
+        step += 1.0
+        step *= newton
+        third = third + fourth * step
+        bend = 0.5 * fourth
+        bend *= step
+        bend -= third
+        bend *= step
+        bend += curvature
+        arrived = np.abs(newton, out=newton) * np.sqrt(curvature) <= near
+        arrived &= (np.abs(rate, out=rate) < 0.5) & (bend > 0.2 * curvature) & np.isfinite(value)
+        rest = np.flatnonzero(~arrived)
+        at, known = self.at[rest], self.scale[rest]
+        self.at += step
+        np.divide(1.0, np.sqrt(bend, out=bend), out=self.scale)
+        square = self.scale * self.scale
+        np.multiply(third, square * self.scale, out=self.third)
+        np.multiply(fourth, np.multiply(square, square, out=square), out=self.fourth)
+        self.at[rest], self.scale[rest], self.found = at, known, arrived
+        return rest
+
     def step(self, some: Array | slice, read: Array, near: float, turn: int) -> None:
         """Move some cells by one step, given the derivatives where they are."""
         value, first, second, third, fourth = read
@@ -149,7 +182,11 @@ def find_modes(cells: Cells, start: Array, scale: Array, near: float = _NEAR) ->
         some: Array | slice = slice(None) if all_ else open_
         part = cells if all_ else cells.take(open_)
         with np.errstate(all="ignore"):
-            climb.step(some, part.derivatives(climb.at[some], climb.scale[some]), near, turn)
+            read = part.derivatives(climb.at[some], climb.scale[some])
+            if turn == 0 and cells.analytic:
+                some = climb.arrive(read, near)
+                read = read if some.size == cells.size else read[:, some]
+            climb.step(some, read, near, turn)
         open_ = np.flatnonzero(~climb.found)
         if not open_.size:
             break

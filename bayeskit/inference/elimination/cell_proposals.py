@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayeskit.inference.elimination.cell_modes import Cells, Modes, find_modes
-from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
+from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate_about
 from bayeskit.inference.elimination.linear_cells import LinearCells
 
 Array = np.ndarray
@@ -44,9 +44,11 @@ class Estimates:
         As of `Integrals`.
     modes : Modes
         The modes.
+    far : array of bool (cells,)
+        Cells too far from normal, of which nothing is to be believed; which they are does not depend on the draws.
     rough : array (some,)
         The cells that were integrated by panels.
-    z, log_density : array (cells,)
+    z, log_density : array (cells,) or None
         Draws and the logs of their densities.
     """
 
@@ -54,46 +56,49 @@ class Estimates:
     error: Array
     decays: Array
     modes: Modes
+    far: Array
     rough: Array
-    z: Array
-    log_density: Array
+    z: Array | None
+    log_density: Array | None
 
     def draw(self, cells: Cells, rng: np.random.Generator, copies: int) -> tuple[Array, Array]:
         """Return the draws and the logs of their densities, ``(1, cells)``."""
+        assert self.z is not None
+        assert self.log_density is not None
         return self.z[None], self.log_density[None]
 
 
 @np.errstate(all="ignore")
-def estimate(
-    cells: Cells, start: Array, scale: Array, tolerance: float, rng: np.random.Generator
-) -> Estimates | Integrals:
-    """Return a draw of every cell and the estimates that come with them; of cells far from normal exact ones.
+def estimate(cells: Cells, start: Array, scale: Array, tolerance: float, rng: np.random.Generator) -> Estimates:
+    """Return a draw of every cell and the estimates that come with them.
 
     Parameters
     ----------
-    cells : Cells
+    cells : LinearCells
         The densities.
     start, scale : array (cells,)
         Where their modes are looked for, and their widths as far as they are known.
     tolerance : float
-        Relative error of the exact ones.
+        No error is of the estimates' making.
     rng : Generator
         Source of randomness.
     """
-    if not isinstance(cells, LinearCells):
-        return integrate(cells, start, scale, tolerance, to_draw=True)
+    assert isinstance(cells, LinearCells)
     modes = find_modes(cells, start, scale)
-    bend, stretch, far = _shape(modes, cells.steepest)
+    bend, stretch, near = _shape(modes, cells.steepest)
     t = rng.standard_normal(cells.size)
-    widen = 2.0 * bend * bend + 3.0 * stretch + 1.0
+    widen = bend * bend
+    widen *= 2.0
+    widen += 3.0 * stretch
+    widen += 1.0
     z = t * stretch
     slope = 3.0 * z
+    z += bend
     bend *= 2.0
     slope += bend
     slope *= t
     slope += widen
     slope *= modes.scale
-    z += 0.5 * bend
     z *= t
     z += widen
     z *= t
@@ -108,13 +113,8 @@ def estimate(
     np.negative(log_density, out=log_density)
     log_mass = cells.log_density(z[None])[0]
     log_mass -= log_density
-    found = Estimates(log_mass, np.zeros(z.size), np.ones(z.size, dtype=bool), modes, far, z, log_density)
-    if not far.size:
-        return found
-    part = cells.take(far)
-    exact = integrate(part, start[far], scale[far], tolerance, to_draw=True)
-    (z[far],), (log_density[far],) = exact.draw(part, rng, 1)
-    return _corrected(found, far, exact)
+    decays, error, rough = np.ones(z.size, dtype=bool), np.zeros(z.size), np.empty(0, dtype=np.int64)
+    return Estimates(log_mass, error, decays, modes, ~near, rough, z, log_density)
 
 
 @np.errstate(all="ignore")
@@ -124,40 +124,36 @@ def nearly(cells: Cells, start: Array, scale: Array, tolerance: float) -> Estima
     Parameters
     ----------
     cells, start, scale
-        As in `estimate`; of cells far from normal there are exact integrals, too.
+        As in `estimate`. Cells that are far from normal, or not linear, are integrated.
     tolerance : float
-        Relative error of the others, of cells that are not linear.
+        Relative error of these, if it is not below a hundredth.
     """
-    if not isinstance(cells, LinearCells):
-        return integrate(cells, start, scale, tolerance)
+    tolerance = max(tolerance, _ROUGHLY)
     modes = find_modes(cells, start, scale)
-    bend, stretch, far = _shape(modes, cells.steepest)
+    if not isinstance(cells, LinearCells):
+        return integrate_about(cells, modes, tolerance)
+    bend, stretch, near = _shape(modes, cells.steepest)
     z = modes.at + modes.scale * (2.0 * bend)
-    slope = modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0)
-    log_mass = cells.log_density(z[None])[0] + np.log(slope) + _LOG_ROOT_2PI
-    found = Estimates(log_mass, np.zeros(z.size), np.ones(z.size, dtype=bool), modes, far, z, slope)
-    if not far.size:
-        return found
-    return _corrected(found, far, integrate(cells.take(far), start[far], scale[far], max(tolerance, _ROUGHLY)))
-
-
-def _corrected(found: Estimates, far: Array, exact: Integrals) -> Estimates:
-    """Put exact integrals in the place of some estimates."""
-    found.log_mass[far], found.error[far], found.decays[far] = exact.log_mass, exact.error, exact.decays
-    return Estimates(
-        found.log_mass, found.error, found.decays, found.modes, far[exact.rough], found.z, found.log_density
-    )
+    log_mass = cells.log_density(z[None])[0] + _LOG_ROOT_2PI
+    log_mass += np.log(modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0))
+    decays, error, rough = np.ones(z.size, dtype=bool), np.zeros(z.size), np.flatnonzero(~near)
+    if rough.size:
+        exact = integrate_about(cells.take(rough), modes.take(rough), tolerance)
+        log_mass[rough], error[rough], decays[rough] = exact.log_mass, exact.error, exact.decays
+        rough = rough[exact.rough]
+    return Estimates(log_mass, error, decays, modes, np.zeros(z.size, dtype=bool), rough, None, None)
 
 
 def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:
-    """Return b and c, and the cells that are too far from normal."""
+    """Return b and c, and whether cells are near enough to normal; of others b and c are zero."""
     bend = modes.third / 6.0
     square = bend * bend
-    stretch = 2.5 * square + modes.fourth / 24.0
-    least = _INCREASING * square
+    stretch = modes.fourth / 24.0
+    stretch += 2.5 * square
+    square *= _INCREASING
     near = modes.found & (np.abs(bend) < _MOST_BENT) & (modes.scale * steepest < _FARTHEST)
-    near &= (stretch < _MOST_STRETCHED) & (stretch > least - _LEAST_STRETCHED)
-    far = np.flatnonzero(~near)
-    bend[far] = 0.0
-    stretch[far] = 0.0
-    return bend, np.maximum(stretch, least), far
+    near &= (stretch < _MOST_STRETCHED) & (stretch > square - _LEAST_STRETCHED)
+    np.maximum(stretch, square, out=stretch)
+    if not near.all():
+        bend[~near] = stretch[~near] = 0.0
+    return bend, stretch, near

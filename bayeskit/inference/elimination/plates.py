@@ -33,6 +33,8 @@ Way = Callable[[Cells, Array, Array, float], Integrals | Estimates]
 _AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in cache
 _MOST = 500_000  # of those of one core point
 _NEGLIGIBLE = 50.0  # nats
+_MOST_NOISE = 0.005  # relative variance of estimates up to which a chain hardly notices
+_SEED = 20261207
 _TOLERANCE = 1e-6  # error of the log marginal of a plate
 
 
@@ -63,24 +65,12 @@ class _Found:
         own = (np.empty((draws, *shape)), np.empty(draws)) if drawn else (None, None)
         return cls(np.empty(entries), np.empty(entries), np.zeros(entries, dtype=bool), *own)
 
-    def _all(self) -> list[Array | None]:
-        return [self.log_marginal, self.error, self.strays, self.values, self.log_density]
-
-    def take(self, which: Array) -> _Found:
-        """Return some entries, of one draw each."""
-        return _Found(*(None if a is None else a[which] for a in self._all()))  # type: ignore[arg-type]
-
-    def beside(self, other: _Found, own: Array) -> _Found:
-        """Return the entries of both, these being those that ``own`` marks."""
-
-        def laid(mine: Array | None, others: Array | None) -> Array | None:
-            if mine is None or others is None:
-                return None
-            out = np.empty((own.size, *mine.shape[1:]), dtype=mine.dtype)
-            out[own], out[~own] = mine, others
-            return out
-
-        return _Found(*map(laid, self._all(), other._all()))  # type: ignore[arg-type]
+    def put(self, which: Array, other: _Found) -> None:
+        """Put what was found of some entries in their places; many draws are of one entry."""
+        places = which if self.log_marginal.size > 1 else slice(None)
+        for name, value in vars(self).items():
+            if value is not None:
+                value[places] = getattr(other, name)
 
 
 class PlateIntegral:
@@ -126,58 +116,82 @@ class PlateIntegral:
                 self.near = near_plate(self.problem, self.plate, env, batch, self.tolerance)
             if self.near is not None:
                 self.reason = f"{self._integrals}: {self.near.description}"
+            self.estimates = self._estimable(env, batch)
+
+    def _estimable(self, env: Environment, batch: int) -> bool:
+        """Whether estimates are as good as integrals at some points of the core, and at most of them to be had."""
+        rng = np.random.default_rng(_SEED)
+        plate = self.near or self.plate
+        found = self._by(plate, env, batch, functools.partial(estimate, rng=rng), rng, 1)
+        held = np.flatnonzero(~found.strays)
+        if 2 * held.size < batch:
+            return False
+        exact = self._by(plate, rows_of(env, held), held.size, integrate, None, 1)
+        return bool(np.mean(np.expm1(found.log_marginal[held] - exact.log_marginal) ** 2) < _MOST_NOISE)
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
         env, batch, shown = self._given(env)
-        found = self._found(env, batch, integrate)
+        found = self._found(env, batch, [integrate])
         self._note(found.log_marginal, found.error)
         return np.broadcast_to(found.log_marginal, (shown,)).copy() if shown != batch else found.log_marginal
 
     def roughly(self, env: Environment) -> Array:
         """Return what is near the log marginal, to about a hundredth, and faster: to look for modes by."""
         env, batch, shown = self._given(env)
-        return np.broadcast_to(self._found(env, batch, nearly).log_marginal, (shown,)).copy()
+        return np.broadcast_to(self._found(env, batch, [nearly]).log_marginal, (shown,)).copy()
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
-        values, log_density, _ = self._drawn(env, rng, batch, functools.partial(integrate, to_draw=True))
+        values, log_density, _ = self._drawn(env, rng, batch, exactly=True)
         return values, log_density
 
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
         """Return a joint draw, its log density, and the log of the integral of its factors, or of an estimate of it."""
-        if self.estimates and batch > 1:
-            return self._drawn(env, rng, batch, functools.partial(estimate, rng=rng))
-        return self._drawn(env, rng, batch, functools.partial(integrate, to_draw=True))
+        return self._drawn(env, rng, batch, exactly=not self.estimates)
 
     def _drawn(
-        self, env: Environment, rng: np.random.Generator, batch: int, way: Way
+        self, env: Environment, rng: np.random.Generator, batch: int, *, exactly: bool
     ) -> tuple[dict[str, Array], Array, Array]:
         env, entries, _ = self._given(env)
-        found = self._found(env, entries, way, rng, batch if entries == 1 else 1)
+        copies = batch if entries == 1 else 1
+        ways: list[Way] = [functools.partial(integrate, to_draw=True)]
+        if copies == 1 and not exactly:
+            ways.insert(0, functools.partial(estimate, rng=rng))
+        found = self._found(env, entries, ways, rng, copies)
         assert found.values is not None
         assert found.log_density is not None
         return {self.latent.name: found.values}, found.log_density, np.broadcast_to(found.log_marginal, (batch,))
 
     @np.errstate(all="ignore")
     def _found(
-        self, env: Environment, entries: int, way: Way, rng: np.random.Generator | None = None, copies: int = 1
+        self, env: Environment, entries: int, ways: list[Way], rng: np.random.Generator | None = None, copies: int = 1
     ) -> _Found:
-        """Integrate, by what was prepared for points near some where it holds; and draw, where there is a source."""
-        if self.near is None:
-            return self._by(self.plate, env, entries, way, rng, copies)
-        bound = self.near.bound(env, entries)
-        held = np.flatnonzero(np.isfinite(bound))
-        if not held.size:
-            return self._by(self.plate, env, entries, way, rng, copies)
-        found = self._by(self.near, rows_of(env, held), held.size, way, rng, copies)
-        found.error += bound[held]
-        again = np.ones(entries, dtype=bool)
-        again[held] = found.strays
-        if not again.any():
-            return found
-        exact = self._by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()), way, rng, copies)
-        return exact if again.all() else exact.beside(found.take(~found.strays), again)
+        """Integrate, and draw where there is a source: each try takes the entries that the one before could not.
+
+        Whether it can must depend on the entry alone, not on its draw.
+        """
+        out = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
+        left = np.arange(entries)
+        if self.near is not None:
+            bound = self.near.bound(env, entries)
+            held = np.flatnonzero(np.isfinite(bound))
+            if held.size:
+                found = self._by(self.near, rows_of(env, held), held.size, ways[0], rng, copies)
+                found.error += bound[held]
+                out.put(held, found)
+                left = np.flatnonzero(~np.isfinite(bound) | out.strays)
+        for way in ways:
+            if not left.size:
+                break
+            found = self._by(
+                self.plate, rows_of(env, left) if left.size < entries else env, left.size, way, rng, copies
+            )
+            if left.size == entries and not found.strays.any():
+                return found
+            out.put(left, found)
+            left = left[found.strays]
+        return out
 
     def _by(
         self,
@@ -202,6 +216,8 @@ class PlateIntegral:
                 mass[some], error[some] = integrals.log_mass, integrals.error
                 if isinstance(plate, NearPlate):
                     strays[some] = plate.strays(part, integrals)
+                if isinstance(integrals, Estimates):
+                    strays[some] |= integrals.far
                 if rng is not None:
                     z[:, some], density[:, some] = integrals.draw(part, rng, copies)
             found.log_marginal[chunk] = rest + mass.reshape(rest.size, -1).sum(axis=1)
