@@ -93,14 +93,9 @@ class CollapsedDensity:
     def estimated(self, u: Array, rng: np.random.Generator) -> Array:
         """Return the log density at points ``(n, d)``, or where pieces estimate it without bias that: ``(n,)``."""
 
-        def integrated(env: Environment, at: Array) -> Array:
-            total: Array = np.zeros(1)
-            for p in self.pieces:
-                if isinstance(p, PlateIntegral) and p.estimates:
-                    total = total + p.propose(env, rng, len(at))[2]
-                else:
-                    total = total + p.log_marginal(env)
-            return total
+        def integrated(env: Environment, _: Array) -> Array:
+            found = (p.estimate(env, rng) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
+            return sum(found, start=np.zeros(1))
 
         return self._evaluated(u, integrated)[0]
 

@@ -141,6 +141,14 @@ class PlateIntegral:
         env, batch, shown = self._given(env)
         return np.broadcast_to(self._found(env, batch, [nearly]).log_marginal, (shown,)).copy()
 
+    def estimate(self, env: Environment, rng: np.random.Generator) -> Array:
+        """Return unbiased estimates of the integral, in logs; where they would be no good the log marginal."""
+        here, batch, shown = self._given(env)
+        if not self.estimates or batch == 1:
+            return self.log_marginal(env)
+        found = self._found(here, batch, [functools.partial(estimate, rng=rng), integrate])
+        return np.broadcast_to(found.log_marginal, (shown,)).copy()
+
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
         values, log_density, _ = self._drawn(env, rng, batch, exactly=True)
