@@ -96,8 +96,15 @@ def test_draws_have_the_density_that_is_stated():
 def test_the_middle_of_the_change_of_variable_is_near_the_integral(kind):
     cells = cells_of(kind, most=30.0)
     found = cell_proposals.nearly(cells, np.zeros(N), np.ones(N), 1e-8)
-    assert np.abs(found.log_mass - exact(cells)).max() < 0.05
-    assert np.median(np.abs(found.log_mass - exact(cells))) < 1e-4
+    off, far = np.abs(found.log_mass - exact(cells)), far_of(cells)
+    assert far.size > 0.15 * N
+    assert off.max() < 0.05  # those far from normal are integrated where they are many
+    assert np.median(off) < 1e-4
+    few = np.concatenate([np.setdiff1d(np.arange(N), far), far[:50]])
+    found = cell_proposals.nearly(cells.take(few), np.zeros(few.size), np.ones(few.size), 1e-8)
+    off = np.abs(found.log_mass - exact(cells.take(few)))
+    assert off[:-50].max() < 0.02
+    assert np.median(off[-50:]) < 0.3
 
 
 def test_no_spread_at_all():
@@ -149,6 +156,14 @@ def test_estimates_are_used_where_they_are_good_and_only_there():
     u = core.prepared.vectors[:50]
     again, _, _ = core.density.with_draws(u, np.random.default_rng(0))
     assert again == pytest.approx(core.density(u), abs=1e-9)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_the_density_that_modes_are_looked_for_by_is_near(family):
+    core, _ = core_of(overdispersed(family, np.random.default_rng(2).poisson(6, 40)))
+    u = core.prepared.vectors[:100]
+    assert core.density.roughly(u) == pytest.approx(core.density(u), abs=0.3)
+    assert core.density.roughly(u)[0] != core.density(u)[0]
 
 
 def test_a_bend_out_of_sight():

@@ -88,9 +88,11 @@ def test_the_polynomials_are_the_rows(kind):
     assert piece.error < 3 * piece.tolerance
 
 
+@pytest.mark.parametrize("estimates", [False, True])
 @pytest.mark.parametrize("kind", ["bare", "poisson", "slopes", "binomial"])
-def test_draws_obey_the_density_identity(kind):
+def test_draws_obey_the_density_identity(kind, estimates):
     core, piece = core_and_piece(kind)
+    piece.estimates = estimates
     env = environment(core, core.prepared.vectors[:100])
     values, own, marginal = piece.propose(env, np.random.default_rng(0), 100)
     joint = sum(f.total({**env, **values}) for f in piece.factors)
@@ -108,6 +110,7 @@ def test_points_far_off_go_by_the_rows():
     found = piece.log_marginal(env)
     np.testing.assert_allclose(found[1::2], exact[1::2], rtol=1e-13)
     np.testing.assert_allclose(found[::2], exact[::2], atol=2 * piece.tolerance, rtol=0)
+    piece.estimates = False
     values, own, marginal = piece.propose(env, np.random.default_rng(0), 6)
     np.testing.assert_allclose(marginal, found, atol=1e-8, rtol=1e-12)
     joint = sum(f.total({**env, **values}) for f in piece.factors)
@@ -171,7 +174,7 @@ def test_derivatives_of_the_cumulants(order):
 
 def test_polynomial_rows_go_on_along_their_tangents():
     powers = np.array([[1.0], [0.5], [0.25], [0.1], [0.02]])
-    rows = expansion.PolynomialRows(powers, np.array([0.3]), np.array([2.0]), np.array([0.7]))
+    rows = expansion.PolynomialRows(powers, np.array([0.3]), np.array([2.0]), np.array([0.7]), 1.0)
     inside = Polynomial(powers[:, 0])
 
     def expected(x):

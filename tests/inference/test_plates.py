@@ -16,8 +16,9 @@ from bayeskit.inference.elementwise import elementwise
 from bayeskit.inference.elimination import cell_quadrature, plates
 from bayeskit.inference.elimination.cell_modes import find_modes
 from bayeskit.inference.elimination.general_cells import GeneralPlate
-from bayeskit.inference.elimination.linear_cells import Layout, LinearCells, LogitRows, LogRows, mode_map
+from bayeskit.inference.elimination.linear_cells import Layout, LinearCells, LogitRows, LogRows
 from bayeskit.inference.elimination.linear_plates import LinearPlate
+from bayeskit.inference.elimination.mode_map import mode_map
 from bayeskit.inference.elimination.plates import PlateIntegral, plate_integral
 from tests.inference.monte_carlo import KS_LEVEL
 from tests.reference.figures import case, data, known

@@ -30,7 +30,7 @@ DRAWS_A_TERM = 3  # pilot draws for every term, at least
 RIDGE = 1e-9  # relative to the mean square of a term
 KEPT = 0.2  # of the candidates, at least
 TOP = 0.98  # share of the mass below the level at which all are kept
-REACH = 0.995  # share of the mass within which the polynomial is believed
+REACH = 0.98  # share of the mass within which the polynomial is believed
 WORTHWHILE = 0.02  # gain in acceptance
 AT_ONCE = 1_000_000  # numbers held at once
 

@@ -30,6 +30,7 @@ _MOST_BENT, _MOST_STRETCHED, _LEAST_STRETCHED = 0.1, 0.01, 0.002
 _FARTHEST = 1.5  # of a predictor, over one width of its cell: beyond it a row may bend where no derivative tells
 _INCREASING = 1.3 / 3.0  # c over b^2: 1/3 at least
 _ROUGHLY = 1e-2  # error of the integrals that modes of a core are looked for by
+_FEW_FAR = 0.15  # share of cells, each wrong by some hundredths, that may be far from normal then
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +120,12 @@ def estimate(cells: Cells, start: Array, scale: Array, tolerance: float, rng: np
 
 @np.errstate(all="ignore")
 def nearly(cells: Cells, start: Array, scale: Array, tolerance: float) -> Estimates | Integrals:
-    r"""Return :math:`f(z) / q(z)` at t = 0, which is the integral to within a hundredth or less; no draws.
+    r"""Return :math:`f(z) / q(z)` at t = 0, which is the integral to a hundredth or less of most cells; no draws.
 
     Parameters
     ----------
     cells, start, scale
-        As in `estimate`. Cells that are far from normal, or not linear, are integrated.
+        As in `estimate`. Cells that are not linear are integrated, and those far from normal where they are many.
     tolerance : float
         Relative error of these, if it is not below a hundredth.
     """
@@ -137,6 +138,8 @@ def nearly(cells: Cells, start: Array, scale: Array, tolerance: float) -> Estima
     log_mass = cells.log_density(z[None])[0] + _LOG_ROOT_2PI
     log_mass += np.log(modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0))
     decays, error, rough = np.ones(z.size, dtype=bool), np.zeros(z.size), np.flatnonzero(~near)
+    if rough.size < _FEW_FAR * z.size:
+        rough = rough[~modes.found[rough]]
     if rough.size:
         exact = integrate_about(cells.take(rough), modes.take(rough), tolerance)
         log_mass[rough], error[rough], decays[rough] = exact.log_mass, exact.error, exact.decays
@@ -145,7 +148,7 @@ def nearly(cells: Cells, start: Array, scale: Array, tolerance: float) -> Estima
 
 
 def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:
-    """Return b and c, and whether cells are near enough to normal; of others b and c are zero."""
+    """Return b and c, and whether cells are near enough to normal; of others as much of b and c as may be."""
     bend = modes.third / 6.0
     square = bend * bend
     stretch = modes.fourth / 24.0
@@ -153,7 +156,8 @@ def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:
     square *= _INCREASING
     near = modes.found & (np.abs(bend) < _MOST_BENT) & (modes.scale * steepest < _FARTHEST)
     near &= (stretch < _MOST_STRETCHED) & (stretch > square - _LEAST_STRETCHED)
-    np.maximum(stretch, square, out=stretch)
-    if not near.all():
-        bend[~near] = stretch[~near] = 0.0
-    return bend, stretch, near
+    if not near.all():  # what is made of cells must not jump where they become far
+        bend = np.clip(np.nan_to_num(bend), -_MOST_BENT, _MOST_BENT)
+        stretch = np.minimum(np.nan_to_num(stretch), _MOST_STRETCHED)
+        square = _INCREASING * bend * bend
+    return bend, np.maximum(stretch, square, out=stretch), near

@@ -50,16 +50,20 @@ class PolynomialRows:
         It is in powers of ``(x - middle) / radius``; beyond 1 it goes on along its tangents.
     y : array (cells,)
         Sum over the rows of ``y c``.
+    largest : float
+        The largest c of a row, in size.
     """
 
     powers: Array
     middle: Array
     radius: Array
     y: Array
+    largest: float
 
     def take(self, index: Array) -> PolynomialRows:
         """Return some of the cells."""
-        return PolynomialRows(self.powers[:, index], self.middle[index], self.radius[index], self.y[index])
+        parts = self.powers[:, index], self.middle[index], self.radius[index], self.y[index]
+        return PolynomialRows(*parts, self.largest)
 
     def add(self, x: Array, total: Array) -> None:
         """Add the log density of every cell at points x to a total: both ``(n, cells)``."""
@@ -202,6 +206,8 @@ class Expansion:
         Where, and how far about, cells are expanded in their own numbers.
     y : array (cells,)
         Sums of ``y c``.
+    largest : float
+        The largest c, in size.
     linear, constant : array (coefficients,), float
         The part of the log density that depends on no cell's number: ``linear @ delta + constant``.
     """
@@ -216,6 +222,7 @@ class Expansion:
     middle: Array
     radius: Array
     y: Array
+    largest: float
     linear: Array
     constant: float
 
@@ -240,7 +247,7 @@ class Expansion:
         middle = np.broadcast_to(middle, (batch, width)).ravel()
         radius, y = np.tile(self.radius, batch), np.tile(self.y, batch)
         rest = np.broadcast_to(delta @ self.linear + self.constant, (batch,))
-        return PolynomialRows(powers.reshape(len(powers), -1), middle, radius, y), rest
+        return PolynomialRows(powers.reshape(len(powers), -1), middle, radius, y, self.largest), rest
 
 
 def stacked(env: Environment, names: tuple[str, ...]) -> Array:
@@ -314,10 +321,10 @@ def expand(design: Design, region: Region, constant: float, tolerance: float) ->
     inside[cells] = radius[cells]
     y = np.zeros(middle.size)
     y[cells] = held.layout.sum(held.c * held.y)
-    raw = design.take(cells)
+    raw, largest = design.take(cells), float(np.abs(held.c).max())
     linear, constant = raw.columns @ raw.y, constant + float(raw.offset @ raw.y)
-    found = Expansion(region.names, reference, unit, made, table, bounds, moved, middle, inside, y, linear, constant)
-    return found, cells
+    parts = reference, unit, made, table, bounds, moved, middle, inside, y, largest, linear, constant
+    return Expansion(region.names, *parts), cells
 
 
 def _nodes(count: int) -> tuple[Array, Array]:

@@ -331,6 +331,10 @@ class LogRows(Rows):
 class Expanded(Protocol):
     """Rows of all cells as something else than rows."""
 
+    @property
+    def largest(self) -> float:
+        """The largest coefficient of a cell's number in a row, in size."""
+
     def add(self, x: Array, total: Array) -> None:
         """Add the log density of every cell at points x to a total: both ``(n, cells)``."""
 
@@ -381,11 +385,13 @@ class LinearCells:
 
     @property
     def steepest(self) -> Array:
-        """By how much the predictor of some row of each moves with z, or more: ``(size,)``. Those expanded are tame."""
-        most: Array = np.zeros(1)
+        """By how much the predictor of some row of each moves with z: ``(size,)``."""
+        found = np.zeros(self.size)
         for rows in self.rows:
-            most = np.maximum(most, rows.largest if rows.unit is None else np.abs(rows.unit) * rows.largest)
-        return self.spread * most
+            np.maximum(found, rows.largest if rows.unit is None else np.abs(rows.unit) * rows.largest, out=found)
+        for expanded in self.expanded:
+            np.maximum(found, expanded.largest, out=found)
+        return found * self.spread
 
     def derivatives(self, z: Array, scale: Array) -> Array:
         """Return the log densities and their derivatives: ``(5, size)``."""
@@ -407,43 +413,3 @@ class LinearCells:
         """Return some of the cells."""
         rows, expanded = tuple(r.take(index) for r in self.rows), tuple(e.take(index) for e in self.expanded)
         return LinearCells(self.centre[index], self.spread[index], rows, expanded)
-
-
-@dataclass(frozen=True, eq=False)
-class ModeMap:
-    r"""Where the modes of a plate of cells move as its rows, centres and spreads do, to first order.
-
-    At the reference the rows have slope g and curvature I in the cell's part b of the predictor. With the rows'
-    offsets a moved by d, and D the sum of their curvatures times d, the slope is :math:`g - D - I (b - b_0)`, and
-    with the standard normal z, b = m + S z,
-
-    .. math:: z = \frac{S (g - D + I (b_0 - m))}{1 + S^2 I}.
-    """
-
-    offsets: tuple[Array, ...]
-    parts: tuple[tuple[Array, Array, Array, Array], ...]
-
-    def __call__(self, cells: LinearCells) -> Array:
-        """Return a start for every cell; they are the plate's, once or several times over."""
-        above, below = np.zeros(cells.size), np.ones(cells.size)
-        for rows, offsets, (g, curvature, b, weights) in zip(cells.rows, self.offsets, self.parts, strict=True):
-            moved = rows.a.reshape(-1, offsets.size) - offsets
-            moved *= weights
-            shift = rows.layout.sum(moved.ravel()).reshape(-1, g.size)
-            spread = rows.in_units(cells.spread).reshape(-1, g.size)
-            centre = rows.in_units(cells.centre).reshape(-1, g.size)
-            above += (spread * (g - shift + curvature * (b - centre))).ravel()
-            below += (spread * spread * curvature).ravel()
-        return np.clip(np.nan_to_num(above / below), -10.0, 10.0)
-
-
-def mode_map(cells: LinearCells, z: Array) -> ModeMap:
-    """Return the map about one plate of cells whose modes are z."""
-    x = cells.centre + cells.spread * z
-    parts = []
-    for rows in cells.rows:
-        b = rows.in_units(x)
-        slopes = rows._slopes(b)
-        weights = rows.curvatures(b) if rows.c is None else rows.curvatures(b) * rows.c
-        parts.append((rows.y - slopes[1], slopes[2], b, weights))
-    return ModeMap(tuple(rows.a for rows in cells.rows), tuple(parts))

@@ -19,7 +19,8 @@ from bayeskit.inference.core.links import link_of
 from bayeskit.inference.elementwise import Elementwise
 from bayeskit.inference.elimination.cell_modes import Cells, find_modes
 from bayeskit.inference.elimination.general_cells import REFERENCES, GeneralPlate, Starter, rows_of
-from bayeskit.inference.elimination.linear_cells import Layout, LinearCells, LogitRows, LogRows, Rows, mode_map
+from bayeskit.inference.elimination.linear_cells import Layout, LinearCells, LogitRows, LogRows, Rows
+from bayeskit.inference.elimination.mode_map import mode_map
 from bayeskit.model.problem import Factor, Latent, Problem
 
 Array = np.ndarray

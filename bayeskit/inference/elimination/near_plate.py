@@ -8,9 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayeskit.inference.core.predictor import TooLarge, read_predictor
-from bayeskit.inference.elimination.cell_modes import Cells, find_modes
-from bayeskit.inference.elimination.cell_proposals import Estimates
-from bayeskit.inference.elimination.cell_quadrature import Integrals
+from bayeskit.inference.elimination.cell_modes import Cells, Modes, find_modes
 from bayeskit.inference.elimination.expansion import Design, Expansion, PolynomialRows, Region, expand, stacked
 from bayeskit.inference.elimination.general_cells import Starter
 from bayeskit.inference.elimination.linear_cells import Layout, LinearCells
@@ -78,16 +76,30 @@ class NearPlate(LinearPlate):
             total = total + expansion.bound(env)
         return np.where(total <= self.tolerance, total, np.inf)
 
-    def strays(self, cells: Cells, found: Integrals | Estimates) -> Array:
-        """Whether cells that were integrated reach beyond where they are expanded: ``(cells,)``."""
+    def strays(self, cells: Cells, modes: Modes, rough: Array, z: Array) -> Array:
+        """Whether cells, or what was drawn of them, reach beyond where they are expanded: ``(cells,)``.
+
+        Parameters
+        ----------
+        cells : Cells
+            Of this plate.
+        modes : Modes
+            Theirs.
+        rough : array (some,)
+            Those that are not near normal, of which modes and widths do not say how far they reach.
+        z : array (copies, cells)
+            Draws, or none.
+        """
         assert isinstance(cells, LinearCells)
-        x, width = cells.centre + cells.spread * found.modes.at, cells.spread * found.modes.scale
-        rough = np.zeros(cells.size, dtype=bool)
-        rough[found.rough] = True
+        x, width = cells.centre + cells.spread * modes.at, cells.spread * modes.scale
+        drawn = cells.centre + cells.spread * z if z.size else x[None]
+        far = np.zeros(cells.size, dtype=bool)
+        far[rough] = True
         out = np.zeros(cells.size, dtype=bool)
         for rows in cells.expanded:
             if isinstance(rows, PolynomialRows):
-                out |= rows.strays(x, width) | (rough & np.isfinite(rows.radius))
+                out |= rows.strays(x, width) | (np.abs(drawn - rows.middle) > rows.radius).any(axis=0)
+                out |= far & np.isfinite(rows.radius)
         return out
 
 

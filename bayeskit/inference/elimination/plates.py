@@ -175,9 +175,9 @@ class PlateIntegral:
     def _found(
         self, env: Environment, entries: int, ways: list[Way], rng: np.random.Generator | None = None, copies: int = 1
     ) -> _Found:
-        """Integrate, and draw where there is a source: each try takes the entries that the one before could not.
+        """Integrate, and draw where there is a source: by what was prepared where it holds, or one way or the next.
 
-        Whether it can must depend on the entry alone, not on its draw.
+        Whether a way can do must not depend on what it draws, beyond the odd draw in 100,000.
         """
         out = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
         left = np.arange(entries)
@@ -222,12 +222,12 @@ class PlateIntegral:
             for part, integrals in self._parts(cells, start, plate, way):
                 some = slice(stop, stop := stop + part.size)
                 mass[some], error[some] = integrals.log_mass, integrals.error
-                if isinstance(plate, NearPlate):
-                    strays[some] = plate.strays(part, integrals)
-                if isinstance(integrals, Estimates):
-                    strays[some] |= integrals.far
                 if rng is not None:
                     z[:, some], density[:, some] = integrals.draw(part, rng, copies)
+                if isinstance(plate, NearPlate):
+                    strays[some] = plate.strays(part, integrals.modes, integrals.rough, z[:, some])
+                if isinstance(integrals, Estimates):
+                    strays[some] |= integrals.far
             found.log_marginal[chunk] = rest + mass.reshape(rest.size, -1).sum(axis=1)
             found.error[chunk] = error.reshape(rest.size, -1).sum(axis=1)
             found.strays[chunk] = strays.reshape(rest.size, -1).any(axis=1)
