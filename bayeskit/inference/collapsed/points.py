@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Collection
 from typing import Any
@@ -13,7 +14,6 @@ from bayeskit.inference.collapsed.component import CollapsedDraws, held_names, p
 from bayeskit.inference.collapsed.starts import dispersed_points
 from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.core.bulk import SEED, Prepared, prepare, run
-from bayeskit.inference.core.pareto import scaled
 from bayeskit.inference.elimination.alike import Alike
 from bayeskit.inference.elimination.conjugate import ConjugatePiece
 from bayeskit.inference.elimination.density import CollapsedDensity
@@ -23,9 +23,6 @@ from bayeskit.model.problem import Problem
 Array = np.ndarray
 # A chain that stays so long at one point, in draws and as a share of them, has met a weight that few others balance.
 LONGEST_STAY, MOST_STAYED = 40, 0.1
-# Variance of the estimates of plates, relative to their mean, up to which a chain hardly notices; and at how many
-# points of the core it is looked at.
-MOST_NOISE, LOOKED_AT = 0.005, 200
 # Error of the log marginal of a plate: of weights that are known by Monte Carlo, no smaller one is seen.
 PLATE_TOLERANCE = 1e-5
 
@@ -35,38 +32,21 @@ def bulk_core(problem: Problem, density: CollapsedDensity) -> BulkCore | Refusal
     plates = [p for p in density.pieces if isinstance(p, PlateIntegral)]
     for piece in plates:
         piece.tolerance = PLATE_TOLERANCE
+    rough = density.roughly if plates else None
+    estimated = functools.partial(density.estimated, rng=np.random.default_rng(SEED)) if plates else density
     starts, _ = dispersed_points(problem, density)
     if not len(starts):
         return Refusal("no point of positive density was found to start from")
     try:
         with np.errstate(all="ignore"):
-            rough = density.roughly if plates else None
-            prepared = prepare(density, starts, newton=density.newton, rough=rough, settle=density.settle)
+            prepared = prepare(estimated, starts, newton=density.newton, settle=density.settle, rough=rough)
     except RefusedError as error:
         return Refusal(str(error))
     except np.linalg.LinAlgError as error:
         return Refusal(f"no proposal could be fitted: {error}")
     if not prepared.ok:
         return Refusal(f"proposals in bulk would be too poor: {prepared.reason}")
-    _estimate_plates(density, plates, prepared)
     return BulkCore(problem, density, prepared)
-
-
-def _estimate_plates(density: CollapsedDensity, plates: list[PlateIntegral], prepared: Prepared) -> None:
-    """Let plates estimate their integrals when the core is sampled, where the estimates are as good as exact."""
-    if not plates:
-        return
-    u, exact, log_weights = (a[:LOOKED_AT] for a in (prepared.vectors, prepared.log_target, prepared.log_weights))
-    for piece in plates:
-        piece.estimates = True
-    weights, _ = scaled(log_weights)
-    met = weights > 0
-    estimates, _, _ = density.with_draws(u[met], np.random.default_rng(SEED))
-    noise = np.average(np.expm1(estimates - exact[met]) ** 2, weights=weights[met])
-    for piece in plates:
-        piece.estimates = bool(noise < MOST_NOISE)
-        if piece.estimates:
-            piece.reason += "; when drawn, proposed with the core"
 
 
 class BulkCore:

@@ -109,8 +109,8 @@ def prepare(
     starts: Array,
     *,
     newton: Newton | None = None,
-    rough: Callable[[Array], Array] | None = None,
     settle: Callable[[Array], None] | None = None,
+    rough: Callable[[Array], Array] | None = None,
     largest: int | None = None,
     seed: int = SEED,
 ) -> Prepared:
@@ -125,10 +125,10 @@ def prepare(
         found; others may be.
     newton : callable, optional
         ``u (d,) -> (gradient, hessian)`` of a log-concave density: its one mode is found with it.
-    rough : callable, optional
-        The log density to within a few hundredths, in less time: modes are looked for by it.
     settle : callable, optional
         Told of points ``(m, d)`` about the first modes, spread as draws will be, before many points are asked for.
+    rough : callable, optional
+        The log density to within a few hundredths, in less time: modes are looked for by it, and tails.
     largest : int, optional
         Points of one call at most.
     seed : int
@@ -139,7 +139,7 @@ def prepare(
     Prepared
         With ``ok`` False and a ``reason`` where it did not work out.
     """
-    target = Target(log_density, largest)
+    target = Target(log_density, largest, rough)
     rng = np.random.default_rng(seed)
     steps = np.random.default_rng([seed, 1]).standard_normal((ABOUT, np.shape(starts)[-1]))
 
@@ -147,8 +147,7 @@ def prepare(
         if settle is not None:
             settle(np.concatenate([mode.at + steps @ mode.root.T for mode in modes]))
 
-    look = target if rough is None else Target(rough, largest)
-    modes = find_modes(look, np.atleast_2d(np.asarray(starts, float)), rng, newton, about)
+    modes = find_modes(target.rough, np.atleast_2d(np.asarray(starts, float)), rng, newton, about)
     if not modes:
         raise RefusedError(
             "A core cannot be sampled where its density is zero: it is zero at all points near the starts.\n"
@@ -173,8 +172,8 @@ def prepare(
         vectors=best.vectors,
         log_target=best.log_target,
         log_weights=best.log_weights,
-        evaluations=target.evaluations + (0 if rough is None else look.evaluations),
-        calls=target.calls + (0 if rough is None else look.calls),
+        evaluations=target.evaluations + (0 if rough is None else target.rough.evaluations),
+        calls=target.calls + (0 if rough is None else target.rough.calls),
     )
 
 
@@ -190,8 +189,8 @@ def run(
 
     A chain starts from a pilot draw that is chosen with the probability of its weight, so that it is in equilibrium as
     nearly as the pilot is accurate, and needs no burn-in. The figures come from the fresh proposals alone. The density
-    may be an unbiased estimate that is new at every call (Andrieu and Roberts 2009, Annals of Statistics 37): that of a
-    point is kept as long as a chain stays there.
+    may be an unbiased estimate, new at every call (Andrieu and Roberts 2009, Annals of Statistics 37): a chain keeps
+    that of a point as long as it stays there.
 
     Parameters
     ----------

@@ -52,11 +52,24 @@ class Target:
         ``(n, d) -> (n,)``.
     largest : int, optional
         Points of one call at most.
+    rough : callable, optional
+        The same to within a few hundredths, in less time: what proposals are made by before there are draws.
+
+    Attributes
+    ----------
+    rough : Target
+        Of that; itself where there is none.
     """
 
-    def __init__(self, log_density: Callable[[Array], Array], largest: int | None = None) -> None:
+    def __init__(
+        self,
+        log_density: Callable[[Array], Array],
+        largest: int | None = None,
+        rough: Callable[[Array], Array] | None = None,
+    ) -> None:
         self._log_density = log_density
         self._largest = largest
+        self.rough = self if rough is None else Target(rough, largest)
         self.evaluations = 0
         self.calls = 0
         self.infinite = False
@@ -156,7 +169,7 @@ def from_modes(target: Target, modes: tuple[Mode, ...]) -> TMixture:
         np.stack([mode.at for mode in modes]),
         np.stack([mode.covariance for mode in modes]),
     )
-    return scanned(target, fit) if len(modes[0].at) <= SCANNED else fit
+    return scanned(target.rough, fit) if len(modes[0].at) <= SCANNED else fit
 
 
 def weighed(target: Target, proposal: TMixture, u: Array) -> tuple[Array, Array]:
@@ -168,7 +181,7 @@ def weighed(target: Target, proposal: TMixture, u: Array) -> tuple[Array, Array]
 def _drawn(target: Target, fit: TMixture, modes: tuple[Mode, ...], rng: np.random.Generator, before: int) -> Pilot:
     """Draw from a fit and judge it; pilots grow from one to the next."""
     n = min(min(200 + 20 * len(modes[0].at), 800) * (before + 1), LARGEST)
-    proposal = defended(tailed(target, fit) if len(modes[0].at) <= SCANNED else fit)
+    proposal = defended(tailed(target.rough, fit) if len(modes[0].at) <= SCANNED else fit)
     u = proposal.sample(rng, n)
     log_target, log_weights = weighed(target, proposal, u)
     verdict = judged(log_weights, SAFE_PARETO_K)
@@ -237,7 +250,7 @@ def _looked_around(target: Target, modes: tuple[Mode, ...], pilots: list[Pilot])
     asked &= np.isfinite(last.log_target)
     order = np.flatnonzero(asked)
     order = order[np.argsort(-last.log_target[order], kind="stable")]
-    return more_modes(target, modes, last.vectors[order], last.log_target[order])
+    return more_modes(target.rough, modes, last.vectors[order], last.log_target[order])
 
 
 def _enough(pilots: list[Pilot]) -> bool:

@@ -32,7 +32,7 @@ KEPT = 0.2  # of the candidates, at least
 TOP = 0.98  # share of the mass below the level at which all are kept
 REACH = 0.98  # share of the mass within which the polynomial is believed
 WORTHWHILE = 0.02  # gain in acceptance
-AT_ONCE = 150_000  # numbers held at once
+AT_ONCE = 1_000_000  # numbers held at once
 
 
 @dataclass(frozen=True)

@@ -92,23 +92,63 @@ class _Climb:
         self.third, self.fourth = np.zeros(start.shape), np.zeros(start.shape)
         self.found = np.zeros(start.shape, dtype=bool)
 
-    def step(self, some: Array | slice, read: Array, near: float, turn: int) -> None:
+    def arrive(self, read: Array, near: float) -> Array:
+        """Move all cells of which the first step is surely the last one, and return which others there are.
+
+        These steps are short, and need neither a bracket nor a logarithm: ``log1p(r) / r`` is taken to second order.
+        """
+        value, first, second, third, fourth = read
+        curvature = -second
+        newton = first / curvature
+        rate = third / second
+        rate *= newton
+        step = rate / 3.0
+        step -= 0.5
+        step *= rate
+        step += 1.0
+        step *= newton
+        third = third + fourth * step
+        bend = 0.5 * fourth
+        bend *= step
+        bend -= third
+        bend *= step
+        bend += curvature
+        arrived = np.abs(newton, out=newton) * np.sqrt(curvature) <= near
+        arrived &= (np.abs(rate, out=rate) < 0.5) & (bend > 0.2 * curvature) & np.isfinite(value)
+        rest = np.flatnonzero(~arrived)
+        at, known = self.at[rest], self.scale[rest]
+        self.at += step
+        np.divide(1.0, np.sqrt(bend, out=bend), out=self.scale)
+        square = self.scale * self.scale
+        np.multiply(third, square * self.scale, out=self.third)
+        np.multiply(fourth, np.multiply(square, square, out=square), out=self.fourth)
+        self.at[rest], self.scale[rest], self.found = at, known, arrived
+        return rest
+
+    def step(self, some: Array, read: Array, near: float, turn: int) -> None:
         """Move some cells by one step, given the derivatives where they are."""
         value, first, second, third, fourth = read
         at, known = self.at[some], self.scale[some]
-        lost = ~(np.isfinite(value) & np.isfinite(first) & np.isfinite(second))
-        first = np.where(lost, -np.sign(at), first)  # back towards zero, where a standardised density has its mass
-        bent = ~lost & (second < 0)
-        curvature = np.where(bent, -second, np.minimum(np.abs(first) / known, known**-2.0))
-        scale = np.where(bent, curvature**-0.5, np.where(lost, 0.25 * known, known))
-        newton = np.where(lost, -0.5 * at, first / np.maximum(curvature, 1e-300))
-        rate = np.where(bent, -third / curvature, 0.0) * newton
+        bent = np.isfinite(value) & np.isfinite(first) & (second < 0) & (second > -np.inf)
+        if bent.all():
+            curvature = -second
+            scale = 1.0 / np.sqrt(curvature)
+            newton = first / np.maximum(curvature, 1e-300)
+            rate = newton * third / second
+        else:
+            lost = ~(np.isfinite(value) & np.isfinite(first) & np.isfinite(second))
+            first = np.where(lost, -np.sign(at), first)  # back towards zero, where a standardised density has its mass
+            curvature = np.where(bent, -second, np.minimum(np.abs(first) / known, known**-2.0))
+            scale = np.where(bent, curvature**-0.5, np.where(lost, 0.25 * known, known))
+            newton = np.where(lost, -0.5 * at, first / np.maximum(curvature, 1e-300))
+            rate = np.where(bent, -third / curvature, 0.0) * newton
         step = np.where(np.abs(rate) > 1e-6, newton * np.log1p(rate) / rate, newton)
         step = np.where(np.isfinite(step), step, 2.0 * newton)
         longest = _LONGEST * 4.0**turn * np.maximum(scale, 1.0)
-        step = np.clip(step, -longest, longest)
-        low = np.where(first > 0, np.maximum(self.low[some], at), self.low[some])
-        high = np.where(first < 0, np.minimum(self.high[some], at), self.high[some])
+        step = np.minimum(np.maximum(step, -longest), longest)
+        low, high = self.low[some], self.high[some]
+        np.copyto(low, np.maximum(low, at), where=first > 0)
+        np.copyto(high, np.minimum(high, at), where=first < 0)
         # within a bracket: halve it where the step leaves it, or where the slope does not get smaller
         slow = (np.abs(first) > 0.5 * self.slope[some]) & (np.abs(step) > scale)
         outside = (at + step <= low) | (at + step >= high)
@@ -146,10 +186,14 @@ def find_modes(cells: Cells, start: Array, scale: Array, near: float = _NEAR) ->
     open_ = np.arange(cells.size)
     for turn in range(_MOST):
         all_ = 3 * open_.size > 2 * cells.size
-        some: Array | slice = slice(None) if all_ else open_
+        some = np.arange(cells.size) if all_ else open_
         part = cells if all_ else cells.take(open_)
         with np.errstate(all="ignore"):
-            climb.step(some, part.derivatives(climb.at[some], climb.scale[some]), near, turn)
+            read = part.derivatives(climb.at[some], climb.scale[some])
+            if turn == 0 and cells.analytic:
+                some = climb.arrive(read, near)
+                read = read if some.size == cells.size else read[:, some]
+            climb.step(some, read, near, turn)
         open_ = np.flatnonzero(~climb.found)
         if not open_.size:
             break

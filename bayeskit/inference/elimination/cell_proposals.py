@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayeskit.inference.elimination.cell_modes import Modes, find_modes
+from bayeskit.inference.elimination.cell_modes import Cells, Modes, find_modes
+from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate_about
 from bayeskit.inference.elimination.linear_cells import LinearCells
 
 Array = np.ndarray
@@ -28,34 +29,49 @@ _LOG_ROOT_2PI = 0.9189385332046727
 _MOST_BENT, _MOST_STRETCHED, _LEAST_STRETCHED = 0.1, 0.01, 0.002
 _FARTHEST = 1.5  # of a predictor, over one width of its cell: beyond it a row may bend where no derivative tells
 _INCREASING = 1.3 / 3.0  # c over b^2: 1/3 at least
+_ROUGHLY = 1e-2  # error of the integrals that modes of a core are looked for by
+_FEW_FAR = 0.15  # share of cells, each wrong by some hundredths, that may be far from normal then
 
 
 @dataclass(frozen=True, eq=False)
-class Proposals:
-    """Draws of cells from their changes of variable.
+class Estimates:
+    """Draws of cells and what their integrals are by them; or the integrals nearly, without draws.
 
     Attributes
     ----------
-    z, log_density : array (cells,)
-        Draws and the logs of their densities.
-    log_mass : array (cells,)
-        Logs of unbiased estimates of the integrals.
-    far : array (some,)
-        Cells that are too far from normal, of which nothing is to be believed.
+    log_mass, error : array (cells,)
+        Logs of estimates of the integrals; and estimated errors of those that are not estimated, zero of the others.
+    decays : array of bool (cells,)
+        As of `Integrals`.
     modes : Modes
-        Where they peak.
+        The modes.
+    far : array of bool (cells,)
+        Cells too far from normal, of which nothing is to be believed; which they are does not depend on the draws.
+    rough : array (some,)
+        The cells that were integrated by panels.
+    z, log_density : array (cells,) or None
+        Draws and the logs of their densities.
     """
 
-    z: Array
-    log_density: Array
     log_mass: Array
-    far: Array
+    error: Array
+    decays: Array
     modes: Modes
+    far: Array
+    rough: Array
+    z: Array | None
+    log_density: Array | None
+
+    def draw(self, cells: Cells, rng: np.random.Generator, copies: int) -> tuple[Array, Array]:
+        """Return the draws and the logs of their densities, ``(1, cells)``."""
+        assert self.z is not None
+        assert self.log_density is not None
+        return self.z[None], self.log_density[None]
 
 
 @np.errstate(all="ignore")
-def propose(cells: LinearCells, start: Array, scale: Array, rng: np.random.Generator) -> Proposals:
-    """Return a draw for every cell.
+def estimate(cells: Cells, start: Array, scale: Array, tolerance: float, rng: np.random.Generator) -> Estimates:
+    """Return a draw of every cell and the estimates that come with them.
 
     Parameters
     ----------
@@ -63,62 +79,85 @@ def propose(cells: LinearCells, start: Array, scale: Array, rng: np.random.Gener
         The densities.
     start, scale : array (cells,)
         Where their modes are looked for, and their widths as far as they are known.
+    tolerance : float
+        No error is of the estimates' making.
     rng : Generator
         Source of randomness.
     """
+    assert isinstance(cells, LinearCells)
     modes = find_modes(cells, start, scale)
-    bend, stretch, far = _shape(modes, cells.steepest)
+    bend, stretch, near = _shape(modes, cells.steepest)
     t = rng.standard_normal(cells.size)
-    widen = 2.0 * bend * bend + 3.0 * stretch + 1.0
+    widen = bend * bend
+    widen *= 2.0
+    widen += 3.0 * stretch
+    widen += 1.0
     z = t * stretch
     slope = 3.0 * z
     z += bend
-    slope += 2.0 * bend
-    z *= t
+    bend *= 2.0
+    slope += bend
     slope *= t
-    z += widen
     slope += widen
+    slope *= modes.scale
     z *= t
-    z += 2.0 * bend
+    z += widen
+    z *= t
+    z += bend
     z *= modes.scale
     z += modes.at
-    slope *= modes.scale
     log_density = np.log(slope, out=slope)
-    np.negative(log_density, out=log_density)
     t *= t
     t *= 0.5
-    log_density -= t
-    log_density -= _LOG_ROOT_2PI
-    log_mass = cells.log_density(z[None])[0] - log_density
-    return Proposals(z, log_density, log_mass, far, modes)
+    log_density += t
+    log_density += _LOG_ROOT_2PI
+    np.negative(log_density, out=log_density)
+    log_mass = cells.log_density(z[None])[0]
+    log_mass -= log_density
+    decays, error, rough = np.ones(z.size, dtype=bool), np.zeros(z.size), np.empty(0, dtype=np.int64)
+    return Estimates(log_mass, error, decays, modes, ~near, rough, z, log_density)
 
 
 @np.errstate(all="ignore")
-def log_masses(cells: LinearCells, start: Array, scale: Array) -> tuple[Array, Array, Modes]:
-    r"""Return log integrals nearly, :math:`\log f(z) / q(z)` at t = 0; cells too far from normal; and the modes.
+def nearly(cells: Cells, start: Array, scale: Array, tolerance: float) -> Estimates | Integrals:
+    r"""Return :math:`f(z) / q(z)` at t = 0, which is the integral to a hundredth or less of most cells; no draws.
 
     Parameters
     ----------
     cells, start, scale
-        As in `propose`.
+        As in `estimate`. Cells that are not linear are integrated, and those far from normal where they are many.
+    tolerance : float
+        Relative error of these, if it is not below a hundredth.
     """
+    tolerance = max(tolerance, _ROUGHLY)
     modes = find_modes(cells, start, scale)
-    bend, stretch, far = _shape(modes, cells.steepest)
+    if not isinstance(cells, LinearCells):
+        return integrate_about(cells, modes, tolerance)
+    bend, stretch, near = _shape(modes, cells.steepest)
     z = modes.at + modes.scale * (2.0 * bend)
-    slope = modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0)
-    return cells.log_density(z[None])[0] + np.log(slope) + _LOG_ROOT_2PI, far, modes
+    log_mass = cells.log_density(z[None])[0] + _LOG_ROOT_2PI
+    log_mass += np.log(modes.scale * (2.0 * bend * bend + 3.0 * stretch + 1.0))
+    decays, error, rough = np.ones(z.size, dtype=bool), np.zeros(z.size), np.flatnonzero(~near)
+    if rough.size < _FEW_FAR * z.size:
+        rough = rough[~modes.found[rough]]
+    if rough.size:
+        exact = integrate_about(cells.take(rough), modes.take(rough), tolerance)
+        log_mass[rough], error[rough], decays[rough] = exact.log_mass, exact.error, exact.decays
+        rough = rough[exact.rough]
+    return Estimates(log_mass, error, decays, modes, np.zeros(z.size, dtype=bool), rough, None, None)
 
 
 def _shape(modes: Modes, steepest: Array) -> tuple[Array, Array, Array]:
-    """Return b and c, and the cells that are too far from normal."""
+    """Return b and c, and whether cells are near enough to normal; of others as much of b and c as may be."""
     bend = modes.third / 6.0
     square = bend * bend
-    stretch = 2.5 * square + modes.fourth / 24.0
-    least = _INCREASING * square
+    stretch = modes.fourth / 24.0
+    stretch += 2.5 * square
+    square *= _INCREASING
     near = modes.found & (np.abs(bend) < _MOST_BENT) & (modes.scale * steepest < _FARTHEST)
-    near &= (stretch < _MOST_STRETCHED) & (stretch > least - _LEAST_STRETCHED)
-    far = np.flatnonzero(~near)
-    # of the far ones as much as may be, so that what is made of them does not jump where they become so
-    bend = np.clip(np.nan_to_num(bend), -_MOST_BENT, _MOST_BENT)
-    stretch = np.minimum(np.nan_to_num(stretch), _MOST_STRETCHED)
-    return bend, np.maximum(stretch, _INCREASING * bend * bend), far
+    near &= (stretch < _MOST_STRETCHED) & (stretch > square - _LEAST_STRETCHED)
+    if not near.all():  # what is made of cells must not jump where they become far
+        bend = np.clip(np.nan_to_num(bend), -_MOST_BENT, _MOST_BENT)
+        stretch = np.minimum(np.nan_to_num(stretch), _MOST_STRETCHED)
+        square = _INCREASING * bend * bend
+    return bend, np.maximum(stretch, square, out=stretch), near

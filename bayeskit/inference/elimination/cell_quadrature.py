@@ -87,6 +87,11 @@ class Integrals:
     rough: Array
     panels: Panels | None
 
+    def draw(self, cells: Cells, rng: np.random.Generator, copies: int) -> tuple[Array, Array]:
+        """Return independent draws and the logs of their densities, ``(copies, cells)``."""
+        z = self.sample(rng, copies)
+        return z, cells.log_density(z) - self.log_mass
+
     def sample(self, rng: np.random.Generator, copies: int) -> Array:
         """Return independent draws ``(copies, cells)``."""
         out = np.empty((copies, self.log_mass.size))
@@ -119,7 +124,11 @@ def integrate(cells: Cells, start: Array, scale: Array, tolerance: float, *, to_
     to_draw : bool
         Whether draws are wanted: then cells far from normal get panels even where 19 nodes would integrate them.
     """
-    modes = find_modes(cells, start, scale)
+    return integrate_about(cells, find_modes(cells, start, scale), tolerance, to_draw=to_draw)
+
+
+def integrate_about(cells: Cells, modes: Modes, tolerance: float, *, to_draw: bool = False) -> Integrals:
+    """Return the integrals of all cells, whose modes are known; otherwise as `integrate`."""
     bend, stretch = _shape(modes)
     with np.errstate(all="ignore"):
         residual, height = _residuals(cells, modes, bend, stretch, _T9)

@@ -82,8 +82,22 @@ class CollapsedDensity:
         return self._evaluated(u, self._integrated)
 
     def roughly(self, u: Array) -> Array:
-        """Return the log density at points ``(n, d)`` to within a few hundredths, where that is faster: ``(n,)``."""
-        return self._evaluated(u, self._roughly_integrated)[0]
+        """Return the log density at points ``(n, d)`` to about a hundredth, where that is faster: ``(n,)``."""
+
+        def integrated(env: Environment, _: Array) -> Array:
+            found = (p.roughly(env) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
+            return sum(found, start=np.zeros(1))
+
+        return self._evaluated(u, integrated)[0]
+
+    def estimated(self, u: Array, rng: np.random.Generator) -> Array:
+        """Return the log density at points ``(n, d)``, or where pieces estimate it without bias that: ``(n,)``."""
+
+        def integrated(env: Environment, _: Array) -> Array:
+            found = (p.estimate(env, rng) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
+            return sum(found, start=np.zeros(1))
+
+        return self._evaluated(u, integrated)[0]
 
     def with_draws(self, u: Array, rng: np.random.Generator) -> tuple[Array, dict[str, Array], Array]:
         """Return the log density at points ``(n, d)``, draws of `proposing` given each, and their log density.
@@ -127,11 +141,6 @@ class CollapsedDensity:
     def _integrated(self, env: Environment, _: Array) -> Array:
         """Return the log marginals of the pieces."""
         return sum((piece.log_marginal(env) for piece in self.pieces), start=np.zeros(1))
-
-    def _roughly_integrated(self, env: Environment, _: Array) -> Array:
-        """Return the log marginals of the pieces, those of plates nearly."""
-        found = (p.roughly(env) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
-        return sum(found, start=np.zeros(1))
 
     def _chunk(self, u: Array, integrated: Integrated) -> tuple[Array, Array]:
         values, jacobian = self.scale.unpack(u, self.problem.env)

@@ -396,8 +396,9 @@ class LinearCells:
     def derivatives(self, z: Array, scale: Array) -> Array:
         """Return the log densities and their derivatives: ``(5, size)``."""
         x = self.centre + self.spread * z
-        out = np.zeros((5, self.size))
-        for rows in (*self.rows, *self.expanded):
+        first, *others = (*self.rows, *self.expanded) or (None,)
+        out = np.zeros((5, self.size)) if first is None else first.derivatives(x)
+        for rows in others:
             out += rows.derivatives(x)
         factor = self.spread
         for k in range(1, 5):

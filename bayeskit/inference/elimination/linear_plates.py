@@ -27,6 +27,7 @@ Array = np.ndarray
 Environment = Mapping[str, Array]
 
 _LARGEST_COUNT = 1e7  # beyond it too many digits are lost between the parts of a row's density
+_WORTH_A_MAP = 15_000  # numbers of a batch: with fewer, modes are found sooner than a map of them is made
 _LEAST = -1e300  # what stands for log 0
 
 
@@ -145,8 +146,8 @@ class LinearPlate:
 
     def starter(self, env: Environment, batch: int) -> Starter:
         """Return where modes are looked for: by a map about the median of a few entries of the batch."""
-        few = min(batch, REFERENCES) if batch >= 2 * REFERENCES else 0
-        if not few:
+        few = min(batch, REFERENCES)
+        if batch < 2 * REFERENCES or batch * self.numbers < _WORTH_A_MAP:
             return lambda cells: (np.zeros(cells.size), np.ones(cells.size))
         cells, _ = self.cells(rows_of(env, slice(few)), few)
         middle = _median(cells, few)

@@ -6,9 +6,9 @@ which every cell of every child touches one element. All elements at all core po
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -17,11 +17,10 @@ import numpy as np
 from bayeskit.errors import ImproperError
 from bayeskit.inference.conjugacy import Refusal, term
 from bayeskit.inference.elementwise import elementwise
-from bayeskit.inference.elimination import cell_proposals
-from bayeskit.inference.elimination.cell_modes import Cells, Modes
+from bayeskit.inference.elimination.cell_modes import Cells
+from bayeskit.inference.elimination.cell_proposals import Estimates, estimate, nearly
 from bayeskit.inference.elimination.cell_quadrature import Integrals, integrate
 from bayeskit.inference.elimination.general_cells import GeneralPlate, Starter, rows_of
-from bayeskit.inference.elimination.linear_cells import LinearCells
 from bayeskit.inference.elimination.linear_plates import LinearPlate, linear_plate
 from bayeskit.inference.elimination.near_plate import NearPlate, near_plate
 from bayeskit.inference.elimination.one_peak import more_peaks
@@ -29,12 +28,13 @@ from bayeskit.model.problem import Factor, Problem
 
 Array = np.ndarray
 Environment = Mapping[str, Array]
+Way = Callable[[Cells, Array, Array, float], Integrals | Estimates]
 
 _AT_ONCE = 60_000  # numbers of rows or elements worked on at once: they stay in cache
 _MOST = 500_000  # of those of one core point
 _NEGLIGIBLE = 50.0  # nats
-_ROUGHLY = 1e-2  # error of it that is good enough where modes are looked for
-_FEW_FAR = 0.15  # share of cells, each wrong by some hundredths, that may be far from normal then
+_MOST_NOISE = 0.005  # relative variance of estimates up to which a chain hardly notices
+_SEED = 20261207
 _TOLERANCE = 1e-6  # error of the log marginal of a plate
 
 
@@ -65,60 +65,12 @@ class _Found:
         own = (np.empty((draws, *shape)), np.empty(draws)) if drawn else (None, None)
         return cls(np.empty(entries), np.empty(entries), np.zeros(entries, dtype=bool), *own)
 
-    def _all(self) -> list[Array | None]:
-        return [self.log_marginal, self.error, self.strays, self.values, self.log_density]
-
-    def take(self, which: Array) -> _Found:
-        """Return some entries, of one draw each."""
-        return _Found(*(None if a is None else a[which] for a in self._all()))  # type: ignore[arg-type]
-
-    def beside(self, other: _Found, own: Array) -> _Found:
-        """Return the entries of both, these being those that ``own`` marks."""
-
-        def laid(mine: Array | None, others: Array | None) -> Array | None:
-            if mine is None or others is None:
-                return None
-            out = np.empty((own.size, *mine.shape[1:]), dtype=mine.dtype)
-            out[own], out[~own] = mine, others
-            return out
-
-        return _Found(*map(laid, self._all(), other._all()))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What is found of some cells.
-
-    Attributes
-    ----------
-    cells : Cells
-        Which.
-    modes : Modes
-        Where they peak.
-    rough : array (some,)
-        Those that are not near normal.
-    log_mass, error : array (cells,)
-        Log integrals, or estimates of them; and their errors.
-    z, log_density : array (copies, cells)
-        Draws and their log density; empty where none are wanted.
-    """
-
-    cells: Cells
-    modes: Modes
-    rough: Array
-    log_mass: Array
-    error: Array
-    z: Array
-    log_density: Array
-
-
-Way = Callable[..., _Part]  # from cells, and where and how wide their modes are, to what is found of them
-_NO_DRAWS = np.empty((1, 0))
-
-
-def _side_by_side(parts: list[Array]) -> Array:
-    """Return what is found of parts, whose last axis are cells, as one array."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    def put(self, which: Array, other: _Found) -> None:
+        """Put what was found of some entries in their places; many draws are of one entry."""
+        places = which if self.log_marginal.size > 1 else slice(None)
+        for name, value in vars(self).items():
+            if value is not None:
+                value[places] = getattr(other, name)
 
 
 class PlateIntegral:
@@ -139,7 +91,7 @@ class PlateIntegral:
         The largest estimated error of a log marginal, of core points that have any weight: whose log marginal came
         within 50 nats of the highest met so far.
     estimates : bool
-        Whether ``propose`` may give unbiased estimates of the integral, with draws of the density that makes them so.
+        Whether `propose` may give unbiased estimates of the integral, with draws of the density that makes them so.
     """
 
     def __init__(self, problem: Problem, plate: GeneralPlate | LinearPlate, tolerance: float = _TOLERANCE) -> None:
@@ -153,8 +105,8 @@ class PlateIntegral:
         self.reason = f"{self._integrals}: {plate.description}"
         self.cost = plate.width  # rows are worked on in chunks of its own
         self.error, self._highest = 0.0, -np.inf
-        self.near: NearPlate | None = None
         self.estimates = False
+        self.near: NearPlate | None = None
 
     def settle(self, env: Environment) -> None:
         """Prepare for many points of the core near some, ``(batch, *dims)``, that are spread as its draws will be."""
@@ -164,114 +116,130 @@ class PlateIntegral:
                 self.near = near_plate(self.problem, self.plate, env, batch, self.tolerance)
             if self.near is not None:
                 self.reason = f"{self._integrals}: {self.near.description}"
+            self.estimates = self._estimable(env, batch)
+            if self.estimates:
+                self.reason += "; when drawn, proposed with the core"
+
+    def _estimable(self, env: Environment, batch: int) -> bool:
+        """Whether estimates are as good as integrals at some points of the core, and at most of them to be had."""
+        rng = np.random.default_rng(_SEED)
+        plate = self.near or self.plate
+        found = self._by(plate, env, batch, functools.partial(estimate, rng=rng), rng, 1)
+        held = np.flatnonzero(~found.strays)
+        if 2 * held.size < batch:
+            return False
+        exact = self._by(plate, rows_of(env, held), held.size, integrate, None, 1)
+        return bool(np.mean(np.expm1(found.log_marginal[held] - exact.log_marginal) ** 2) < _MOST_NOISE)
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the log of the integral of its factors over its latents: ``(batch,)``."""
         env, batch, shown = self._given(env)
-        found = self._found(env, batch, self._integral)
+        found = self._found(env, batch, [integrate])
         self._note(found.log_marginal, found.error)
         return np.broadcast_to(found.log_marginal, (shown,)).copy() if shown != batch else found.log_marginal
 
     def roughly(self, env: Environment) -> Array:
-        """Return the log marginal to within a few hundredths, which is good for looking for modes: ``(batch,)``."""
+        """Return what is near the log marginal, to about a hundredth, and faster: to look for modes by."""
         env, batch, shown = self._given(env)
-        found = self._found(env, batch, self._rough).log_marginal
-        return np.broadcast_to(found, (shown,)).copy() if shown != batch else found
+        return np.broadcast_to(self._found(env, batch, [nearly]).log_marginal, (shown,)).copy()
+
+    def estimate(self, env: Environment, rng: np.random.Generator) -> Array:
+        """Return unbiased estimates of the integral, in logs; where they would be no good the log marginal."""
+        here, batch, shown = self._given(env)
+        if not self.estimates or batch == 1:
+            return self.log_marginal(env)
+        found = self._found(here, batch, [functools.partial(estimate, rng=rng), integrate])
+        return np.broadcast_to(found.log_marginal, (shown,)).copy()
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Return a joint draw given the rest, by name ``(batch, *dims)``, and its log density ``(batch,)``."""
-        values, log_density, _ = self._drawn(env, rng, batch, self._exact)
+        values, log_density, _ = self._drawn(env, rng, batch, exactly=True)
         return values, log_density
 
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
-        """Return a joint draw, its log density, and the log of the integral of its factors (or of an estimate)."""
-        return self._drawn(env, rng, batch, self._estimate if self.estimates else self._exact)
+        """Return a joint draw, its log density, and the log of the integral of its factors, or of an estimate of it."""
+        return self._drawn(env, rng, batch, exactly=not self.estimates)
 
     def _drawn(
-        self, env: Environment, rng: np.random.Generator, batch: int, way: Way
+        self, env: Environment, rng: np.random.Generator, batch: int, *, exactly: bool
     ) -> tuple[dict[str, Array], Array, Array]:
         env, entries, _ = self._given(env)
         copies = batch if entries == 1 else 1
-        found = self._found(env, entries, lambda *part: way(*part, rng, copies), copies, drawn=True)
+        ways: list[Way] = [functools.partial(integrate, to_draw=True)]
+        if copies == 1 and not exactly:
+            ways.insert(0, functools.partial(estimate, rng=rng))
+        found = self._found(env, entries, ways, rng, copies)
         assert found.values is not None
         assert found.log_density is not None
         return {self.latent.name: found.values}, found.log_density, np.broadcast_to(found.log_marginal, (batch,))
 
     @np.errstate(all="ignore")
-    def _found(self, env: Environment, entries: int, way: Way, copies: int = 1, *, drawn: bool = False) -> _Found:
-        """Integrate, and draw where that is wanted: by what was prepared for points near some where it holds."""
-        by = partial(self._by, way=way, copies=copies, drawn=drawn)
-        if self.near is None:
-            return by(self.plate, env, entries)
-        bound = self.near.bound(env, entries)
-        held = np.flatnonzero(np.isfinite(bound))
-        if not held.size:
-            return by(self.plate, env, entries)
-        found = by(self.near, rows_of(env, held), held.size)
-        found.error += bound[held]
-        again = np.ones(entries, dtype=bool)
-        again[held] = found.strays
-        if not again.any():
-            return found
-        exact = by(self.plate, rows_of(env, np.flatnonzero(again)), int(again.sum()))
-        return exact if again.all() else exact.beside(found.take(~found.strays), again)
+    def _found(
+        self, env: Environment, entries: int, ways: list[Way], rng: np.random.Generator | None = None, copies: int = 1
+    ) -> _Found:
+        """Integrate, and draw where there is a source: by what was prepared where it holds, or one way or the next.
+
+        Whether a way can do must not depend on what it draws, beyond the odd draw in 100,000.
+        """
+        out = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
+        left = np.arange(entries)
+        if self.near is not None:
+            bound = self.near.bound(env, entries)
+            held = np.flatnonzero(np.isfinite(bound))
+            if held.size:
+                found = self._by(self.near, rows_of(env, held), held.size, ways[0], rng, copies)
+                found.error += bound[held]
+                out.put(held, found)
+                left = np.flatnonzero(~np.isfinite(bound) | out.strays)
+        for way in ways:
+            if not left.size:
+                break
+            found = self._by(
+                self.plate, rows_of(env, left) if left.size < entries else env, left.size, way, rng, copies
+            )
+            if left.size == entries and not found.strays.any():
+                return found
+            out.put(left, found)
+            left = left[found.strays]
+        return out
 
     def _by(
-        self, plate: GeneralPlate | LinearPlate, env: Environment, entries: int, way: Way, copies: int, *, drawn: bool
+        self,
+        plate: GeneralPlate | LinearPlate,
+        env: Environment,
+        entries: int,
+        way: Way,
+        rng: np.random.Generator | None,
+        copies: int,
     ) -> _Found:
-        """Integrate a plate in all entries, and draw where that is wanted."""
-        found = _Found.room(entries, copies, self.latent.shape, drawn=drawn)
+        """Integrate a plate in all entries, and draw where there is a source of randomness."""
+        found = _Found.room(entries, copies, self.latent.shape, drawn=rng is not None)
         start = plate.starter(env, entries)
         for chunk in self._chunks(entries, plate):
             here = rows_of(env, chunk)
             cells, rest = plate.cells(here, chunk.stop - chunk.start)
-            parts = [way(*part) for part in self._parts(cells, start, plate)]
-            by_entry = (rest.size, -1)
-            found.log_marginal[chunk] = rest + _side_by_side([p.log_mass for p in parts]).reshape(by_entry).sum(axis=1)
-            found.error[chunk] = _side_by_side([p.error for p in parts]).reshape(by_entry).sum(axis=1)
-            if isinstance(plate, NearPlate):
-                strays = [plate.strays(p.cells, p.modes, p.rough, p.z) for p in parts]
-                found.strays[chunk] = _side_by_side(strays).reshape(by_entry).any(axis=1)
+            mass, error, strays = np.empty(cells.size), np.empty(cells.size), np.zeros(cells.size, dtype=bool)
+            z, density = np.empty((2, copies, cells.size if rng is not None else 0))
+            stop = 0
+            for part, integrals in self._parts(cells, start, plate, way):
+                some = slice(stop, stop := stop + part.size)
+                mass[some], error[some] = integrals.log_mass, integrals.error
+                if rng is not None:
+                    z[:, some], density[:, some] = integrals.draw(part, rng, copies)
+                if isinstance(plate, NearPlate):
+                    strays[some] = plate.strays(part, integrals.modes, integrals.rough, z[:, some])
+                if isinstance(integrals, Estimates):
+                    strays[some] |= integrals.far
+            found.log_marginal[chunk] = rest + mass.reshape(rest.size, -1).sum(axis=1)
+            found.error[chunk] = error.reshape(rest.size, -1).sum(axis=1)
+            found.strays[chunk] = strays.reshape(rest.size, -1).any(axis=1)
             if found.values is not None and found.log_density is not None:
-                z = _side_by_side([p.z for p in parts]).reshape(copies * rest.size, *self.latent.shape)
+                z = z.reshape(copies * rest.size, *self.latent.shape)
                 where = slice(None) if copies > 1 else chunk
                 found.values[where], jacobian = plate.values(here, z)
-                density = _side_by_side([p.log_density for p in parts]).reshape(z.shape) - jacobian
+                density = density.reshape(z.shape) - jacobian
                 found.log_density[where] = density.reshape(z.shape[0], -1).sum(axis=1)
         return found
-
-    def _integral(self, cells: Cells, at: Array, scale: Array) -> _Part:
-        """Return the integrals of cells."""
-        found = self._integrated(cells, at, scale)
-        return _Part(cells, found.modes, found.rough, found.log_mass, found.error, _NO_DRAWS, _NO_DRAWS)
-
-    def _rough(self, cells: Cells, at: Array, scale: Array) -> _Part:
-        """Return integrals of cells by the density at one point, unless many are far from normal."""
-        if not isinstance(cells, LinearCells):
-            return self._integral(cells, at, scale)
-        mass, far, modes = cell_proposals.log_masses(cells, at, scale)
-        far = far[~modes.found[far]] if far.size < _FEW_FAR * cells.size else far
-        if far.size:
-            mass[far] = integrate(cells.take(far), at[far], scale[far], _ROUGHLY / self.plate.width).log_mass
-        return _Part(cells, modes, far, mass, np.zeros(cells.size), _NO_DRAWS, _NO_DRAWS)
-
-    def _exact(self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int) -> _Part:
-        """Return the integrals of cells, and draws of their densities."""
-        found = self._integrated(cells, at, scale, to_draw=True)
-        z = found.sample(rng, copies)
-        density = cells.log_density(z) - found.log_mass
-        return _Part(cells, found.modes, found.rough, found.log_mass, found.error, z, density)
-
-    def _estimate(self, cells: Cells, at: Array, scale: Array, rng: np.random.Generator, copies: int) -> _Part:
-        """Return estimates of integrals and draws near their densities; of cells that are too far, exact ones."""
-        if copies > 1 or not isinstance(cells, LinearCells):
-            return self._exact(cells, at, scale, rng, copies)
-        found = cell_proposals.propose(cells, at, scale, rng)
-        z, density, mass, far = found.z[None], found.log_density[None], found.log_mass, found.far
-        if far.size:
-            exact = self._exact(cells.take(far), at[far], scale[far], rng, 1)
-            z[:, far], density[:, far], mass[far] = exact.z, exact.log_density, exact.log_mass
-        return _Part(cells, found.modes, far, mass, np.zeros(cells.size), z, density)
 
     def _note(self, log_marginals: Array, errors: Array) -> None:
         """Remember the largest error of the core points that matter."""
@@ -298,30 +266,25 @@ class PlateIntegral:
         return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
 
     def _parts(
-        self, cells: Cells, start: Starter, plate: GeneralPlate | LinearPlate
-    ) -> Iterator[tuple[Cells, Array, Array]]:
-        """Return all cells, those of a large plate in parts, with where their modes are looked for."""
+        self, cells: Cells, start: Starter, plate: GeneralPlate | LinearPlate, way: Way
+    ) -> Iterator[tuple[Cells, Integrals | Estimates]]:
+        """Integrate all cells, a large plate in parts."""
         at, scale = start(cells)
+        tolerance = self.tolerance / self.plate.width
         size = max(1, _MOST * plate.width // plate.numbers)
-        if cells.size <= size:
-            yield cells, at, scale
-            return
         for i in range(0, cells.size, size):
-            some = np.arange(i, min(i + size, cells.size))
-            yield cells.take(some), at[some], scale[some]
-
-    def _integrated(self, cells: Cells, at: Array, scale: Array, *, to_draw: bool = False) -> Integrals:
-        """Integrate cells."""
-        found = integrate(cells, at, scale, self.tolerance / self.plate.width, to_draw=to_draw)
-        if found.decays.all():
-            return found
-        if not self.latent.prior.distribution.is_proper:
-            raise ImproperError(
-                f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
-                f"whose tails do not decay. Give it a proper prior, or more data."
-            )
-        # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
-        return replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
+            some = slice(i, i + size)
+            part = cells if cells.size <= size else cells.take(np.arange(cells.size)[some])
+            found = way(part, at[some], scale[some], tolerance)
+            if not found.decays.all():
+                if not self.latent.prior.distribution.is_proper:
+                    raise ImproperError(
+                        f"The latent '{self.latent.name}' must have a proper posterior given the rest. Got a density "
+                        f"whose tails do not decay. Give it a proper prior, or more data."
+                    )
+                # A proper prior loses its tails in rounding only, at points of the core that are beyond all sense.
+                found = replace(found, log_mass=np.where(found.decays, found.log_mass, np.nan))
+            yield part, found
 
 
 def general(plate: GeneralPlate | LinearPlate) -> GeneralPlate:
