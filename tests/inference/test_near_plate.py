@@ -7,7 +7,7 @@ from numpy.polynomial import Polynomial
 import bayeskit as bk
 from bayeskit.inference.elimination import expansion, near_plate
 from bayeskit.inference.elimination.expansion import derivative
-from bayeskit.inference.elimination.linear_cells import LogitRows, LogRows
+from bayeskit.inference.elimination.linear_cells import Layout, LogitRows, LogRows
 
 ROWS, GROUPS = 3000, 40
 
@@ -39,12 +39,17 @@ def posterior(kind, seed=3):
         m.observed("y", bk.Poisson(t * np.exp(a[gi] + xd @ beta)), dims="obs")
         times = rng.gamma(2.0, size=ROWS)
         return m.condition({"group": g, "x": x, "t": times, "y": rng.poisson(times * np.exp(eta))})
-    if kind == "slopes":
+    if kind in ("slopes", "rate_slopes"):
         z, level = m.data("z", dims="obs"), m.latent("level", bk.Normal(0, 2))
         a = m.latent("a", bk.Normal(0, tau), dims="g")
-        m.observed("y", bk.Bernoulli(logit=level + a[gi] * z + xd @ beta), dims="obs")
         by = rng.standard_normal(ROWS)
-        y = rng.random(ROWS) < 1 / (1 + np.exp(-effects[g] * by - x @ b))
+        if kind == "rate_slopes":
+            by = -0.5 * np.abs(by)  # slopes of one sign, under which the rates rise where the slopes fall
+            m.observed("y", bk.Poisson(np.exp(level + a[gi] * z + xd @ beta)), dims="obs")
+            y = rng.poisson(np.exp(effects[g] * by + x @ b))
+        else:
+            m.observed("y", bk.Bernoulli(logit=level + a[gi] * z + xd @ beta), dims="obs")
+            y = rng.random(ROWS) < 1 / (1 + np.exp(-effects[g] * by - x @ b))
         return m.condition({"group": g, "x": x, "z": by, "y": y.astype(int)})
     n, w = m.data("n", dims="obs"), m.data("w", dims="g")  # w is of the groups
     gamma, mu = m.latent("gamma", bk.Normal(0, 1)), m.latent("mu", bk.Normal(0, 2))
@@ -75,7 +80,7 @@ def by_rows(piece, env):
         piece.near = near
 
 
-@pytest.mark.parametrize("kind", ["bare", "poisson", "slopes", "binomial"])
+@pytest.mark.parametrize("kind", ["bare", "poisson", "slopes", "rate_slopes", "binomial"])
 def test_the_polynomials_are_the_rows(kind):
     core, piece = core_and_piece(kind)
     env = environment(core, core.prepared.vectors[:200])
@@ -89,7 +94,7 @@ def test_the_polynomials_are_the_rows(kind):
 
 
 @pytest.mark.parametrize("estimates", [False, True])
-@pytest.mark.parametrize("kind", ["bare", "poisson", "slopes", "binomial"])
+@pytest.mark.parametrize("kind", ["bare", "poisson", "slopes", "rate_slopes", "binomial"])
 def test_draws_obey_the_density_identity(kind, estimates):
     core, piece = core_and_piece(kind)
     piece.estimates = estimates
@@ -141,9 +146,10 @@ def test_it_is_compared_with_the_rows_before_it_is_used(monkeypatch):
     assert piece.near is None
 
 
-def test_the_bound_holds_far_from_the_reference():
+@pytest.mark.parametrize("kind", ["slopes", "rate_slopes", "poisson"])
+def test_the_bound_holds_far_from_the_reference(kind):
     """The remainder grows as the bound says, and is below it."""
-    core, piece = core_and_piece("slopes")
+    core, piece = core_and_piece(kind)
     near = piece.near
     near.tolerance = np.inf
     u = core.prepared.vectors[:1] + np.linspace(0, 1, 9)[:, None] * (core.prepared.vectors.std(axis=0) * 8)
@@ -160,6 +166,28 @@ def test_the_bound_holds_far_from_the_reference():
     off = np.abs(values[1] - values[0])
     assert (off <= bound + 2e-6).all()
     assert off[-1] > 1e-4  # so that there was something to bound
+
+
+@pytest.mark.parametrize("kind", [LogitRows, LogRows])
+def test_derivatives_are_below_their_bounds(kind):
+    """Wherever in its range the cell's number is, and whatever the signs of the coefficients."""
+    rng = np.random.default_rng(5)
+    n, ones = 60, np.ones(60)
+    offset, c, middle, radius = rng.normal(size=n), rng.normal(size=n), rng.normal(0, 3, n), rng.gamma(2.0, size=n)
+    design = expansion.Design(kind, Layout(np.ones(n, int)), offset, rng.normal(size=(2, n)), c, ones, ones)
+    share, step = np.linspace(-1, 1, 21)[:, None], rng.normal(0, 0.3, (200, 2))
+    bound = expansion._highest(design, 6, middle, radius) * np.exp(np.abs(step) @ expansion._reach(design))[:, None]
+    eta = offset + c * (middle + share * radius) + (step @ design.columns)[:, None]
+    assert (np.abs(derivative(kind, 6)(eta)) <= (bound + 1e-12 * np.abs(bound))[:, None]).all()
+
+
+def test_rows_are_summed_some_at_a_time(monkeypatch):
+    _, piece = core_and_piece("binomial")
+    monkeypatch.setattr(expansion, "AT_ONCE", 20_000)
+    (again,) = posterior("binomial")._plan.collapsed[0].pieces
+    (one,), (other,) = piece.near.expansions, again.near.expansions
+    np.testing.assert_allclose(other.bounds, one.bounds, rtol=1e-12)
+    np.testing.assert_allclose(other.table, one.table, rtol=1e-9, atol=1e-12 * np.abs(one.table).max())
 
 
 @pytest.mark.parametrize("order", range(1, 9))

@@ -5,11 +5,12 @@ is the cell's own number, and beta are the core's coefficients, which the poster
 About a reference r, with :math:`\delta = \beta - r` and x moved along, :math:`t = x + \bar d \delta`, it is
 
 .. math:: C = \sum_m \frac{\delta^m}{m!} \sum_i w_i (d_i - c_i \bar d)^m K^{(|m|)}(o_i + d_i r + c_i t) + R_n,
-   \quad |R_n| \le \frac{\sup |K^{(n+1)}|}{(n+1)!} \sum_i w_i |(d_i - c_i \bar d) \delta|^{n+1},
+   \quad |R_n| \le \sum_i w_i \frac{\sup |K^{(n+1)}|}{(n+1)!} |(d_i - c_i \bar d) \delta|^{n+1},
 
 by Taylor's theorem, and the inner sums are functions of one number, which Chebyshev interpolation turns into powers of
 it (L. N. Trefethen, Approximation Theory and Approximation Practice, 2013, ch. 8). So the coefficients of the cells at
-all points of the core are one matrix product. The bound on R says for which points that is good enough.
+all points of the core are one matrix product. The bound on R says for which points that is good enough: derivatives of
+log odds are bounded everywhere, those of rates by their largest value where x may be, times what the step adds.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ LOWEST, HIGHEST = 4, 20  # powers of a cell's number: four are differentiated
 DEGREES = (3, 5, 7)  # of the polynomial in the core's coefficients: odd, so that the bound is a sum of even powers
 TERMS = 500  # of it, at most
 NUMBERS = 20_000_000  # of all coefficients: 160 MB
+AT_ONCE = 4_000_000  # numbers of rows held at a time
 NODES = 33  # at which the convergence of the powers is read
 FEWEST = 8  # rows of a cell: fewer are as fast themselves
 EDGE = 4.3  # widths about a mode within which the nodes of a smooth cell lie
@@ -198,8 +200,9 @@ class Expansion:
         How monomials are made, those of the bound included.
     table : array (powers, terms, cells)
         Powers of the cell's number in every term.
-    bounds : array
-        Factors of the monomials of one more degree, in the bound.
+    bounds, reach : array
+        Factors of the monomials of one more degree, in the bound; and by how much its log grows with steps of the
+        coefficients.
     moved : array (coefficients, cells)
         What coefficients move whole cells by.
     middle, radius : array (cells,)
@@ -218,6 +221,7 @@ class Expansion:
     made: Array
     table: Array
     bounds: Array
+    reach: Array
     moved: Array
     middle: Array
     radius: Array
@@ -233,8 +237,8 @@ class Expansion:
 
     def bound(self, env: Environment) -> Array:
         """Return the bound on the remainder, summed over the cells: ``(batch,)``."""
-        _, terms = self._steps(env)
-        return np.asarray(self.bounds @ terms[self.table.shape[1] :])
+        delta, terms = self._steps(env)
+        return np.asarray(self.bounds @ terms[self.table.shape[1] :] * np.exp(np.abs(delta) @ self.reach))
 
     def at(self, env: Environment, batch: int, width: int) -> tuple[PolynomialRows, Array]:
         """Return the rows of all entries of a batch, and what does not depend on the elements ``(batch,)``."""
@@ -306,7 +310,7 @@ def expand(design: Design, region: Region, constant: float, tolerance: float) ->
     held = centred.take(cells)
     if 2 * held.offset.size < design.offset.size:
         return None
-    degree = _degree(held, delta, unit, middle[cells] + radius[cells], tolerance)
+    degree = _degree(held, delta, unit, middle[cells], radius[cells], tolerance)
     if degree is None:
         return None
     count, bounds = degree
@@ -323,7 +327,8 @@ def expand(design: Design, region: Region, constant: float, tolerance: float) ->
     y[cells] = held.layout.sum(held.c * held.y)
     raw, largest = design.take(cells), float(np.abs(held.c).max())
     linear, constant = raw.columns @ raw.y, constant + float(raw.offset @ raw.y)
-    parts = reference, unit, made, table, bounds, moved, middle, inside, y, largest, linear, constant
+    bound = bounds, _reach(held)
+    parts = reference, unit, made, table, *bound, moved, middle, inside, y, largest, linear, constant
     return Expansion(region.names, *parts), cells
 
 
@@ -349,9 +354,9 @@ def _powers_needed(design: Design, middle: Array, radius: Array, tolerance: floa
     return found
 
 
-def _blocks(layout: Layout, nodes: int) -> list[Array]:
-    """Return the cells, so many at a time that their rows at all nodes can be held."""
-    block = layout.stops // max(1, 4_000_000 // nodes)
+def _blocks(layout: Layout, times: int) -> list[Array]:
+    """Return the cells, so many at a time that their rows, each so many times, can be held."""
+    block = layout.stops // max(1, AT_ONCE // times)
     return np.split(np.arange(layout.counts.size), np.flatnonzero(np.diff(block)) + 1)
 
 
@@ -367,29 +372,40 @@ def _sums(design: Design, rows: Array) -> Array:
     return np.asarray(np.add.reduceat(rows, design.layout.starts, axis=1))
 
 
-def _degree(design: Design, delta: Array, unit: Array, farthest: Array, tolerance: float) -> tuple[int, Array] | None:
+def _degree(
+    design: Design, delta: Array, unit: Array, middle: Array, radius: Array, tolerance: float
+) -> tuple[int, Array] | None:
     """Return the least degree that is good enough at all points, and the factors of its bound."""
     for degree in DEGREES:
+        below = comb(len(unit) + degree, degree)
+        if below > TERMS:
+            return None
         made = made_of(len(unit), degree + 1)
-        if comb(len(unit) + degree, degree) > TERMS:
-            return None
-        last = comb(len(unit) + degree, degree)
-        scaled = design.columns * unit[:, None]
-        rows = monomials(made, scaled)[last:] if design.offset.size * len(made) < NUMBERS else None
-        if rows is None:
-            return None
-        bounds = (rows @ (design.weight * _highest(design, degree + 1, farthest))) / _factorials(made, len(unit))[last:]
-        found = bounds @ monomials(made, (delta / unit).T)[last:]
+        sums = np.zeros(len(made) + 1 - below)
+        for some in _blocks(design.layout, len(made) + 1):
+            part = design.take(some)
+            rows = monomials(made, part.columns * unit[:, None])[below:]
+            sums += rows @ (part.weight * _highest(part, degree + 1, middle[some], radius[some]))
+        bounds = sums / _factorials(made, len(unit))[below:]
+        found = bounds @ monomials(made, (delta / unit).T)[below:] * np.exp(np.abs(delta) @ _reach(design))
         if found.max() <= tolerance:
             return degree, bounds
     return None
 
 
-def _highest(design: Design, order: int, farthest: Array) -> Array | float:
-    """Return bounds on a derivative of the cumulant of every row."""
+def _highest(design: Design, order: int, middle: Array, radius: Array) -> Array | float:
+    """Return bounds on a derivative of the cumulant of every row, with the coefficients at the reference."""
     if not issubclass(design.kind, LogitRows):
-        return 2.0 * np.exp(design.offset + np.abs(design.c) * design.layout.spread(farthest))
+        spread = design.layout.spread
+        return np.exp(design.offset + design.c * spread(middle) + np.abs(design.c) * spread(radius))
     return float(np.abs(_share_polynomial(order)(np.linspace(0.0, 1.0, 2001))).max())
+
+
+def _reach(design: Design) -> Array:
+    """Return by how much logs of such bounds grow, at most, with steps of the coefficients: ``(coefficients,)``."""
+    if issubclass(design.kind, LogitRows):  # bounded everywhere
+        return np.zeros(len(design.columns))
+    return np.asarray(np.abs(design.columns).max(axis=1, initial=0.0))
 
 
 def _factorials(made: Array, variables: int) -> Array:
