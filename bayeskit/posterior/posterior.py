@@ -81,9 +81,6 @@ class Posterior(Sampling, Checks):
         """Return, for every variable, what is done to it and because of what."""
         return explain(self._choose(method, steps))
 
-    def _choose(self, method: str, steps: Mapping[str, StepOption] | None) -> Plan:
-        return self._plan if method == "auto" and not steps else make_plan(self._problem, method, steps)
-
     # ---- exact answers ------------------------------------------------------------------------------------------
     def __getitem__(self, name: str) -> Distribution:
         """Return the exact marginal of a latent or of a derived quantity.

@@ -10,7 +10,7 @@ import numpy as np
 from bayeskit.errors import ImproperError, RefusedError
 from bayeskit.inference.explain import explain
 from bayeskit.inference.options import StepOption
-from bayeskit.inference.plan import Plan
+from bayeskit.inference.plan import Plan, make_plan
 from bayeskit.inference.seeding import Seed, make_rng
 from bayeskit.inference.sweep import Draws
 from bayeskit.inference.sweep import sample as run_plan
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 
 class Sampling:
-    """The part of a Posterior that draws."""
+    """What ``Posterior`` inherits to draw."""
 
+    _plan: Any  # what Posterior has
     _problem: Problem
 
     def _choose(self, method: str, steps: Mapping[str, StepOption] | None) -> Plan:
-        raise NotImplementedError  # pragma: no cover - a Posterior has it
+        """Return the plan of the posterior, or another one where the user asks for it."""
+        return self._plan if method == "auto" and not steps else make_plan(self._problem, method, steps)
 
     def sample(
         self,

@@ -83,18 +83,17 @@ class CollapsedDensity:
 
     def roughly(self, u: Array) -> Array:
         """Return the log density at points ``(n, d)`` to about a hundredth, where that is faster: ``(n,)``."""
-
-        def integrated(env: Environment, _: Array) -> Array:
-            found = (p.roughly(env) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
-            return sum(found, start=np.zeros(1))
-
-        return self._evaluated(u, integrated)[0]
+        return self._with_plates(u, PlateIntegral.roughly)
 
     def estimated(self, u: Array, rng: np.random.Generator) -> Array:
         """Return the log density at points ``(n, d)``, or where pieces estimate it without bias that: ``(n,)``."""
+        return self._with_plates(u, lambda plate, env: plate.estimate(env, rng))
+
+    def _with_plates(self, u: Array, ask: Callable[[PlateIntegral, Environment], Array]) -> Array:
+        """Return the log density with the log marginals of plates found in some way of their own."""
 
         def integrated(env: Environment, _: Array) -> Array:
-            found = (p.estimate(env, rng) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
+            found = (ask(p, env) if isinstance(p, PlateIntegral) else p.log_marginal(env) for p in self.pieces)
             return sum(found, start=np.zeros(1))
 
         return self._evaluated(u, integrated)[0]

@@ -41,7 +41,7 @@ class NearPlate(LinearPlate):
     ) -> None:
         super().__init__(plate.general, rest)
         self.expansions, self.tolerance = expansions, tolerance
-        self.numbers += 5 * self.width
+        self.numbers += 5 * self.width  # a polynomial takes about as long as so many rows
         held = int(sum(np.isfinite(e.radius).sum() for e in expansions))
         self.description = f"{plate.description}, the rows of {held:,} of them as polynomials about the mode"
 

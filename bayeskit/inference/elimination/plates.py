@@ -114,11 +114,9 @@ class PlateIntegral:
         if isinstance(self.plate, LinearPlate) and batch > 1:
             with np.errstate(all="ignore"):
                 self.near = near_plate(self.problem, self.plate, env, batch, self.tolerance)
-            if self.near is not None:
-                self.reason = f"{self._integrals}: {self.near.description}"
             self.estimates = self._estimable(env, batch)
-            if self.estimates:
-                self.reason += "; when drawn, proposed with the core"
+            proposed = "; when drawn, proposed with the core" if self.estimates else ""
+            self.reason = f"{self._integrals}: {(self.near or self.plate).description}{proposed}"
 
     def _estimable(self, env: Environment, batch: int) -> bool:
         """Whether estimates are as good as integrals at some points of the core, and at most of them to be had."""
