@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 
 import numpy as np
 
@@ -65,20 +65,27 @@ class ConjugateUpdate:
     family: NaturalFamily
     contributions: tuple[Contribution, ...]
     fixed: Naturals | None = None  # the sum of the contributions that depend on data alone
+    _still: tuple[Contribution, ...] = field(default=())
     _moving: tuple[Contribution, ...] = field(default=())
+    _known: Environment = field(default_factory=dict)
 
     @classmethod
     def build(
         cls, problem: Problem, latent: Latent, family: NaturalFamily, contributions: tuple[Contribution, ...]
     ) -> ConjugateUpdate:
         """Sum what depends on data alone once."""
-        still = [c for c in contributions if c.variables(latent.name) <= problem.env.keys()]
+        still = tuple(c for c in contributions if c.variables(latent.name) <= problem.env.keys())
         moving = tuple(c for c in contributions if c not in still)
         fixed = None
         for c in still:
             part = natural_parts(family, c, problem.env, problem.sizes)
             fixed = part if fixed is None else merge(family, fixed, part)
-        return cls(latent, family, contributions, fixed, moving)
+        return cls(latent, family, contributions, fixed, still, moving, problem.env)
+
+    @cached_property
+    def _base(self) -> float:
+        """What the children that depend on data alone hold beside their natural parameters."""
+        return float(sum(c.base(self._known)[0] for c in self._still))
 
     def prior(self, env: Environment) -> Naturals:
         """Return the prior's natural parameters, laid along the latent's dims."""
@@ -134,38 +141,42 @@ class ConjugateUpdate:
         x = env[self.latent.name]
         return self.family.log_density(x, naturals)
 
-    def log_gain(self, env: Environment) -> Array | None:
-        """Return by how much the children raise the log normaliser: ``(batch, *plates)``; None where it is not used."""
+    def total_gain(self, env: Environment) -> Array | None:
+        """Return by how much the children raise the log normalisers of all cells together; None where it is not used.
+
+        ``(batch,)``.
+        """
         if isinstance(self.family, NormalFamily | VonMisesFamily):
             return None
         gained = reduce(partial(merge, self.family), self.children_naturals(env))
-        return self.family.log_gain(self.prior(env), gained)
+        return _summed(self.family.log_gain(self.prior(env), gained))
 
     def log_evidence(self, env: Environment, gain: Array | None = None) -> Array:
         """Return the log of what the latent integrates to, its children included: ``(batch,)``.
 
-        ``gain`` is ``log_gain(env)``, where it is at hand.
+        ``gain`` is ``total_gain(env)``, where it is at hand.
         """
         if isinstance(self.family, NormalFamily | VonMisesFamily):
             return self._evidence_about_centre(env)
-        gain = self.log_gain(env) if gain is None else gain
+        gain = self.total_gain(env) if gain is None else gain
         assert gain is not None
-        total = gain.reshape(gain.shape[0], -1).sum(axis=1)
-        base = sum(c.base(env) for c in self.contributions)
+        total = np.asarray(gain + (self._base + sum(c.base(env) for c in self._moving)))
         with np.errstate(invalid="ignore"):
-            lost = np.abs(total) * np.finfo(float).eps > _LOST * np.abs(total + base)
-        total = np.asarray(total + base)
+            lost = np.abs(gain) * np.finfo(float).eps > _LOST * np.abs(total)
         if not lost.any():
             return total
         with np.errstate(all="ignore"):
             better = self._evidence_about_centre(env)
         return np.where(lost & np.isfinite(better), better, total)
 
-    def log_normaliser(self, env: Environment, gain: Array | None) -> Array:
-        """Return the log normaliser of the conditional, given ``log_gain(env)``: ``(batch, *plates)``."""
+    def total_normaliser(self, env: Environment, gain: Array | None) -> Array:
+        """Return the log normalisers of the conditionals of all cells, given ``total_gain(env)``: ``(batch,)``."""
         if gain is None:
-            return self.family.log_normaliser(self.naturals(env))
-        return self.family.log_prior_normaliser(self._compact(self.prior(env))) + gain
+            return _summed(self.family.log_normaliser(self.naturals(env)))
+        prior = self.prior(env)
+        before = self.family.log_prior_normaliser(self._compact(prior))
+        plates = self.latent.prior.shape
+        return _summed(np.broadcast_to(before, (len(before), *plates))) + gain
 
     def _evidence_about_centre(self, env: Environment) -> Array:
         """Joint density over conditional at the centre of the latter, neither of which subtracts what is large.
@@ -183,6 +194,11 @@ class ConjugateUpdate:
         for factor in (self.latent.prior, *(c.factor for c in self.contributions)):
             total = total + factor.total(here)
         return np.asarray(total)
+
+
+def _summed(cells: Array) -> Array:
+    """Return what cells ``(batch, *plates)`` add up to: ``(batch,)``."""
+    return np.asarray(cells.reshape(len(cells), -1).sum(axis=1))
 
 
 def natural_parts(family: NaturalFamily, c: Contribution, env: Environment, sizes: Mapping[str, int]) -> Naturals:

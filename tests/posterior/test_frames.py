@@ -194,7 +194,7 @@ def test_cells_that_are_alike_change_nothing(monkeypatch):
     env = {**posterior._problem.env, "a": np.array([0.3, 2.0, 7e6]), "b": np.array([4.0, 1e-4, 3e9])}
     np.testing.assert_allclose(piece.log_marginal(env), piece.update.log_evidence(env), rtol=1e-12)
     exact = posterior.to_dataset("rate", exact=True)
-    monkeypatch.setattr("bayeskit.inference.elimination.conjugate.alike_cells", lambda update, known: None)
+    monkeypatch.setattr("bayeskit.inference.elimination.conjugate.together", lambda update: (None, None))
     plain = build()
     assert plain._plan.collapsed_of("p").pieces[0].alike is None
     xr.testing.assert_allclose(exact, plain.to_dataset("rate", exact=True), rtol=1e-9)

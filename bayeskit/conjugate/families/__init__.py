@@ -13,6 +13,7 @@ from bayeskit.conjugate.families.dirichlet import DirichletFamily
 from bayeskit.conjugate.families.gamma import GammaFamily
 from bayeskit.conjugate.families.normal import NormalFamily
 from bayeskit.conjugate.families.pareto import ParetoFamily
+from bayeskit.conjugate.families.totals import TotalGain, total_gain
 from bayeskit.conjugate.families.von_mises import VonMisesFamily
 from bayeskit.conjugate.families.wishart import WishartFamily
 
@@ -26,6 +27,7 @@ __all__ = [
     "Naturals",
     "NormalFamily",
     "ParetoFamily",
+    "TotalGain",
     "UniformFamily",
     "VonMisesFamily",
     "WishartFamily",
@@ -33,4 +35,5 @@ __all__ = [
     "joins",
     "merge",
     "natural_family",
+    "total_gain",
 ]

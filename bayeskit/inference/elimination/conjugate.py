@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeskit.conjugate.families import Naturals
 from bayeskit.inference.conjugacy import ConjugateUpdate
-from bayeskit.inference.elimination.alike import alike_cells
+from bayeskit.inference.elimination.alike import together
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -25,44 +25,40 @@ class ConjugatePiece:
     ----------
     update : ConjugateUpdate
         The latent and its children.
-    known : mapping
-        Values of the data: cells of which they say the same are integrated once.
     """
 
-    def __init__(self, update: ConjugateUpdate, known: Environment) -> None:
+    def __init__(self, update: ConjugateUpdate) -> None:
         self.update = update
-        self.alike = alike_cells(update, known)
+        self.alike, self.apart = together(update)
         self.names = (update.latent.name,)
         self.factors = (update.latent.prior, *(c.factor for c in update.contributions))
         rows = ", ".join(dict.fromkeys(c.label for c in update.contributions))
         self.reason = f"conjugate: {update.latent.prior.distribution} prior with {rows}"
         moving = [c.factor for c in update._moving]
         cells = update.latent.size if self.alike is None else self.alike.classes
-        self.cost = 6 * cells + 2 * sum(int(np.prod(f.shape, dtype=int)) for f in moving)
+        terms = 0 if self.apart is None else self.apart.total.cost
+        self.cost = max(6 * cells, terms) + 2 * sum(int(np.prod(f.shape, dtype=int)) for f in moving)
 
     def log_marginal(self, env: Environment) -> Array:
         """Return the difference of log normalisers, and what the children carry."""
-        return self.update.log_evidence(env) if self.alike is None else self.alike.log_evidence(env)
+        return self.update.log_evidence(env, self._gain(env))
 
     def draw(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array]:
         """Draw from the conditional."""
-        return self._drawn(env, rng, batch, self._gain(env, None))
+        return self._drawn(env, rng, batch, self._gain(env))
 
     def propose(self, env: Environment, rng: np.random.Generator, batch: int) -> tuple[dict[str, Array], Array, Array]:
         """Draw from the conditional, and return the difference of log normalisers too."""
-        if self.alike is None:
-            gain = self.update.log_gain(env)
-            marginal = self.update.log_evidence(env, gain)
-        else:
-            by_class = self.alike.log_gain(env)
-            gain, marginal = self._gain(env, by_class), self.alike.log_evidence(env, by_class)
+        gain = self._gain(env)
+        marginal = self.update.log_evidence(env, gain)
         return *self._drawn(env, rng, batch, gain), np.broadcast_to(marginal, (batch,))
 
-    def _gain(self, env: Environment, by_class: Array | None) -> Array | None:
-        if self.alike is None:
-            return self.update.log_gain(env)
-        by_class = self.alike.log_gain(env) if by_class is None else by_class
-        return by_class[:, self.alike.of].reshape(-1, *self.update.latent.shape)
+    def _gain(self, env: Environment) -> Array | None:
+        """Return by how much the children raise the log normalisers of all cells: ``(batch,)``; None if not used."""
+        gain = None if self.apart is None else self.apart.total_gain(env)
+        if gain is None and self.alike is not None:
+            gain = self.alike.total_gain(env)
+        return self.update.total_gain(env) if gain is None else gain
 
     def _drawn(
         self, env: Environment, rng: np.random.Generator, batch: int, gain: Array | None
@@ -71,9 +67,9 @@ class ConjugatePiece:
         family = self.update.family
         x = family.sample(naturals, rng)
         with np.errstate(all="ignore"):
-            normaliser = self.update.log_normaliser(env, gain)
-            logs = family.log_kernel(x, naturals) + family.log_jacobian(x) - normaliser
-        return {self.names[0]: x}, logs.reshape(batch, -1).sum(axis=1)
+            logs = family.log_kernel(x, naturals) + family.log_jacobian(x)
+            total = logs.reshape(batch, -1).sum(axis=1) - self.update.total_normaliser(env, gain)
+        return {self.names[0]: x}, total
 
     def draw_classes(self, env: Environment, rng: np.random.Generator, batch: int) -> Array:
         """Draw one cell of every class: ``(batch, classes)``."""

@@ -106,7 +106,7 @@ def _conjugate_pieces(problem: Problem, names: Sequence[str], held: set[int]) ->
     for name in _largest_first(problem, names):
         update = match(problem, name) if _is_free(problem, name, held) else None
         if isinstance(update, ConjugateUpdate):
-            pieces.append(ConjugatePiece(update, problem.env))
+            pieces.append(ConjugatePiece(update))
             held = held | {id(f) for f in pieces[-1].factors}
     return pieces
 
