@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Environment = Mapping[str, Array]
 _MOST_COVARIANCES = 4_000_000  # numbers held at once
+_HELD = 2_000_000  # of the unknowns of systems that are held at once
 
 
 class GaussianPiece:
@@ -122,24 +123,34 @@ class GaussianPiece:
     def moments(self, name: str, env: Environment) -> tuple[Array, Array, bool] | Refusal:
         """Return means and variances of a latent given the rest, ``(batch, *dims)``; covariances where it is vectors.
 
-        The last entry says which; covariances are ``(batch, *plates, d, d)``.
+        The last entry says which; covariances are ``(batch, *plates, d, d)``. The systems of some entries of the batch
+        are held at a time.
         """
         latent = self.block.problem.latents[name]
+        outside = {n: env[n] for n in self._outside(env)}
+        batch = max((len(v) for v in outside.values()), default=1)
+        joint = bool(latent.prior.event) and latent.missing_from is None
+        tail = latent.shape[-1:] if joint else ()
+        if joint and batch * latent.size * latent.shape[-1] > _MOST_COVARIANCES:
+            return Refusal("its entries are normal together, and their covariances at every node of the core are many")
+        mean, spread = np.empty((batch, *latent.shape)), np.empty((batch, *latent.shape, *tail))
+        step = max(1, _HELD // self.block.layout.size)
+        for start in range(0, batch, step):
+            at = slice(start, start + step)
+            here = {n: v if len(v) == 1 else v[at] for n, v in outside.items()}
+            mean[at], spread[at] = self._moments(latent, {**env, **here}, joint)
+        return mean, spread, joint
+
+    def _moments(self, latent: Latent, env: Environment, joint: bool) -> tuple[Array, Array]:
         layout = self.block.layout
         system, _ = self.block.factored(env)
-        columns = slice(self.block.columns[name], self.block.columns[name] + latent.size)
+        columns = slice(self.block.columns[latent.name], self.block.columns[latent.name] + latent.size)
         mean = (layout.gather(*system.solve()) + self.block.pilot)[:, columns]
-        joint = bool(latent.prior.event) and latent.missing_from is None
-        if not joint:
-            variance = layout.gather(*system.variances())[:, columns]
-            batch = max(len(mean), len(variance))
-            shape = (batch, *latent.shape)
-            mean, variance = (np.broadcast_to(v, (batch, v.shape[1])).reshape(shape) for v in (mean, variance))
-            return mean, variance, False
-        d = latent.shape[-1]
-        if len(mean) * latent.size * d > _MOST_COVARIANCES:
-            return Refusal("its entries are normal together, and their covariances at every node of the core are many")
-        return mean.reshape(-1, *latent.shape), self._covariances(system, columns.start, latent.size, d, latent), True
+        if joint:
+            spread = self._covariances(system, columns.start, latent.size, latent.shape[-1], latent)
+        else:
+            spread = layout.gather(*system.variances())[:, columns].reshape(-1, *latent.shape)
+        return mean.reshape(-1, *latent.shape), spread
 
     def _covariances(self, system: Factored, start: int, size: int, d: int, latent: Latent) -> Array:
         """Return the blocks of the covariance at vectors of d entries: ``(batch, *plates, d, d)``."""
