@@ -32,6 +32,8 @@ _FAR = 1e-7  # least squares so much smaller than what they are found from have 
 _MANY, _MANY_DRAWS = 1_000, 10_000  # wide unknowns of a batch: from so many on, equal groups are eliminated once
 _NUMBERS = 20_000_000  # held at once
 _OFF_CENTRE = 1e-2  # residuals so much smaller than those about a first fit are summed about a better one
+_HIDDEN = 1e-4  # and so much smaller than those about a fit to which priors pulled it, about a nearer one
+_NEARER = 4  # such fits at most: each has some eight digits more than the one before
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
 
@@ -100,6 +102,12 @@ class GaussianBlock:
             if better is not None:
                 pilot = better
                 self._sum_up(pilot)
+        for _ in range(_NEARER):
+            step = self._nearer()
+            if step is None:
+                break
+            pilot = pilot + step
+            self._sum_up(pilot)
         table = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
         loose = [bf for bf in self.factors if bf not in table]
         moving = [bf for bf in table if bf.precision.latent is not None]
@@ -128,6 +136,30 @@ class GaussianBlock:
                 if np.any(bf.sums @ features < _OFF_CENTRE * about):
                     return pilot + step
         return None
+
+    def _nearer(self) -> Array | None:
+        """Return a step to where rows of unknown noise are fitted far better, if there is such a place.
+
+        At a plain guess of the precisions priors pull the pilot off rows whose noise is really minute: their least
+        squares would be lost among those about it. Here each noise cell is weighed by its own squares instead.
+        """
+        summed = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
+        total = np.zeros(self.layout.size)
+        rows: list[Array] = []
+        for bf in summed:
+            sums = np.asarray(bf.sums)
+            weights = np.ones(len(sums))
+            observed = not bf.factor.value.variables & self.columns.keys()
+            if bf.precision.latent is not None and bf.entries == 1 and observed:
+                moved = (sums[:, -1] > 0) & (bf.precision.counts > 1)
+                weights[moved] = bf.precision.counts[moved] / sums[moved, -1]
+                rows.append(sums[moved])
+            total += weights @ sums
+        if not rows:
+            return None
+        step = self._fit(total[None])
+        features = self.layout.features(*self.layout.parts(step[None]))[0]
+        return step if any(np.any(sums @ features < _HIDDEN * sums[:, -1]) for sums in rows) else None
 
     @cached_property
     def pilot(self) -> Array:

@@ -13,7 +13,7 @@ from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminations
 from bayeskit.inference.elimination.gaussian import GaussianPiece
-from bayeskit.inference.propriety import check_scale
+from bayeskit.inference.propriety import check_fit, check_scale
 from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.model.problem import Problem
 
@@ -67,11 +67,11 @@ def _too_large(found: Elimination, most: int) -> Refusal:
 
 
 def _check_scales(problem: Problem, found: Elimination) -> None:
-    """Refuse improper priors on scales that the data cannot mend: no proposal would tell."""
-    improper = [n for n in found.core if not problem.latents[n].prior.distribution.is_proper]
-    for name in improper:
+    """Refuse priors on scales with which there is no posterior: no proposal would tell."""
+    for name in found.core:
         for piece in found.pieces:
             if isinstance(piece, GaussianPiece):
                 scale = block_scale(problem, name, piece.block)
                 if isinstance(scale, BlockScale):
                     check_scale(scale, piece.block)
+                    check_fit(scale, piece.block)
