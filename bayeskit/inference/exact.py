@@ -74,7 +74,8 @@ class ExactConjugate:
                 else f"its prior {prior} is improper and the data do not mend it. Use a proper prior."
             )
             raise ImproperError(
-                f"The posterior of '{self.names[0]}' is improper in {int((~proper).sum())} of {proper.size} cells: {why}"
+                f"The posterior of '{self.names[0]}' is improper in {int((~proper).sum())} of {proper.size} "
+                f"cells: {why}"
             )
 
     def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
