@@ -19,8 +19,11 @@ import numpy as np
 
 from bayeskit.errors import ImproperError
 from bayeskit.expressions import Variable
-from bayeskit.inference.block import GaussianBlock
+from bayeskit.expressions.power import NotPower, power_form
+from bayeskit.inference.block import BlockFactor, GaussianBlock
+from bayeskit.inference.grouped_block import GroupedBlock
 from bayeskit.inference.steps.scales import BlockScale, ScalePart
+from bayeskit.model.problem import Latent
 
 if TYPE_CHECKING:
     from bayeskit.distributions import Distribution
@@ -79,11 +82,42 @@ def check_fit(scale: BlockScale, block: GaussianBlock) -> None:
             continue
         order = power - 0.5 * abs(part.exponent) * _free_rows(part, block, exact)
         if np.any(order <= -1.0 + 1e-3):
-            raise ImproperError(
-                f"The posterior of '{scale.latent.name}', the scale of '{part.factor.factor.name}', is improper: rows "
-                f"are fitted exactly, and {scale.latent.prior.distribution} does not rule out a scale of zero. Use a "
-                "prior that vanishes there, such as bk.LogNormal, or bk.InverseGamma on the variance."
-            )
+            raise _exact(scale.latent, part.factor)
+
+
+def check_fit_of_groups(name: str, groups: GroupedBlock) -> None:
+    """Refuse the same on the noises of independent groups, each a number of its own.
+
+    Raises
+    ------
+    ImproperError
+        Where the posterior is known not to exist.
+    """
+    latent = groups.block.problem.latents[name]
+    power = _power_at_zero(latent.prior.distribution)
+    if power is None or len(groups.moving) != 1:
+        return
+    (part,) = groups.moving
+    bf = part.factor
+    assert bf is not None and bf.precision.latent is not None
+    form = power_form(bf.precision.latent, name)
+    if isinstance(form, NotPower) or form.exponent <= 0 or bf.factor.value.variables & set(groups.names):
+        return
+    rows = np.abs(bf.factor.value_array(groups.block.problem.env)).reshape(-1)
+    rounding = part.rows * bf.precision.framed_weight.min() * _ROUNDING**2
+    for group in np.flatnonzero((part.rows > 1) & (part.vv <= rounding * rows.max(initial=0.0) ** 2)):
+        largest = rows[bf.precision.cell == part.cell[group]].max()
+        free = part.rows[group] - np.linalg.matrix_rank(part.A[group], hermitian=True)
+        if part.vv[group] <= rounding[group] * largest**2 and power - form.exponent * free <= -1.0 + 1e-3:
+            raise _exact(latent, bf)
+
+
+def _exact(latent: Latent, bf: BlockFactor) -> ImproperError:
+    return ImproperError(
+        f"The posterior of '{latent.name}', the scale of '{bf.factor.name}', is improper: rows are fitted exactly, and "
+        f"{latent.prior.distribution} does not rule out a scale of zero. Use a prior that vanishes there, such as "
+        "bk.LogNormal, or bk.InverseGamma on the variance."
+    )
 
 
 def _power_at_zero(prior: Distribution) -> float | None:

@@ -107,6 +107,22 @@ def test_rows_that_bound_their_noise_are_not_refused(y, prior, group):
     assert "collapsed" in noise(y, prior, group).explain()
 
 
+def test_one_of_many_groups_whose_rows_are_alike():
+    rng = np.random.default_rng(0)
+    y = rng.normal(5, 1, (40, 3))
+    group = list(np.repeat(np.arange(40), 3))
+    assert "40 independent cores" in noise(y.ravel(), bk.HalfNormal(1), group).explain()
+    y[17] = y[17, 0]
+    for method in ("auto", "gibbs"):
+        with pytest.raises(ImproperError, match="'sigma', the scale of 'y', is improper: rows are fitted exactly"):
+            noise(y.ravel(), bk.HalfNormal(1), group).explain(method=method)
+    assert "40 independent cores" in noise(y.ravel(), bk.LogNormal(0, 1), group).explain()
+    y[17] += 1e-10 * np.array([1.0, 2.0, 4.0])
+    one = noise(y[17], bk.HalfNormal(1))["sigma"].quantile(0.5).item()
+    among = noise(y.ravel(), bk.HalfNormal(1), group)["sigma"].quantile(0.5).sel(g=17).item()
+    np.testing.assert_allclose(among, one, rtol=1e-6)
+
+
 def test_a_line_through_all_rows_does_not_bound_their_noise():
     def line(count):
         m = bk.Model()

@@ -68,7 +68,8 @@ def _too_large(found: Elimination, most: int) -> Refusal:
 
 def _check_scales(problem: Problem, found: Elimination) -> None:
     """Refuse priors on scales with which there is no posterior: no proposal would tell."""
-    for name in found.core:
+    few = [n for n in found.core if problem.latents[n].size <= MOST_CORE]  # many are cells, which see to themselves
+    for name in few:
         for piece in found.pieces:
             if isinstance(piece, GaussianPiece):
                 scale = block_scale(problem, name, piece.block)
