@@ -19,6 +19,7 @@ from bayeskit.inference.block_factors import Summary, read_factor
 from bayeskit.inference.block_pencil import BlockPencil, block_pencil
 from bayeskit.inference.layout import choose_layout
 from bayeskit.inference.loose import loose_system
+from bayeskit.inference.nearer import MOST_NEARER, nearer_step
 from bayeskit.inference.wide_priors import WidePriors, find_wide_priors
 from bayeskit.model.problem import Problem
 from bayeskit.statistics.design import Design
@@ -32,8 +33,6 @@ _FAR = 1e-7  # least squares so much smaller than what they are found from have 
 _MANY, _MANY_DRAWS = 1_000, 10_000  # wide unknowns of a batch: from so many on, equal groups are eliminated once
 _NUMBERS = 20_000_000  # held at once
 _OFF_CENTRE = 1e-2  # residuals so much smaller than those about a first fit are summed about a better one
-_HIDDEN = 1e-4  # and so much smaller than those about a fit to which priors pulled it, about a nearer one
-_NEARER = 4  # such fits at most: each has some eight digits more than the one before
 _MOST_SUMS = 20_000_000  # numbers a factor's table of sums may hold; beyond, its rows are summed anew
 
 
@@ -102,8 +101,8 @@ class GaussianBlock:
             if better is not None:
                 pilot = better
                 self._sum_up(pilot)
-        for _ in range(_NEARER):
-            step = self._nearer()
+        for _ in range(MOST_NEARER):
+            step = nearer_step(self.factors, self.layout, self._fit)
             if step is None:
                 break
             pilot = pilot + step
@@ -136,30 +135,6 @@ class GaussianBlock:
                 if np.any(bf.sums @ features < _OFF_CENTRE * about):
                     return pilot + step
         return None
-
-    def _nearer(self) -> Array | None:
-        """Return a step to where rows of unknown noise are fitted far better, if there is such a place.
-
-        At a plain guess of the precisions priors pull the pilot off rows whose noise is really minute: their least
-        squares would be lost among those about it. Here each noise cell is weighed by its own squares instead.
-        """
-        summed = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
-        total = np.zeros(self.layout.size)
-        rows: list[Array] = []
-        for bf in summed:
-            sums = np.asarray(bf.sums)
-            weights = np.ones(len(sums))
-            observed = not bf.factor.value.variables & self.columns.keys()
-            if bf.precision.latent is not None and bf.entries == 1 and observed:
-                moved = (sums[:, -1] > 0) & (bf.precision.counts > 1)
-                weights[moved] = bf.precision.counts[moved] / sums[moved, -1]
-                rows.append(sums[moved])
-            total += weights @ sums
-        if not rows:
-            return None
-        step = self._fit(total[None])
-        features = self.layout.features(*self.layout.parts(step[None]))[0]
-        return step if any(np.any(sums @ features < _HIDDEN * sums[:, -1]) for sums in rows) else None
 
     @cached_property
     def pilot(self) -> Array:

@@ -16,6 +16,7 @@ from bayeskit.inference.block_classes import trusted
 from bayeskit.inference.block_factors import BlockFactor
 from bayeskit.inference.group_systems import GroupSums, GroupSystems
 from bayeskit.inference.layout import is_sound, lay_out
+from bayeskit.inference.nearer import HIDDEN, MOST_NEARER
 from bayeskit.statistics.gram import Layout
 from bayeskit.statistics.laid import LaidRows
 from bayeskit.statistics.row_sums import group_sums
@@ -23,8 +24,6 @@ from bayeskit.statistics.row_sums import group_sums
 Array = np.ndarray
 Environment = Mapping[str, Array]
 _MOST_WIDE = 24  # unknowns of a group: their matrices are written out
-_HIDDEN = 1e-4  # squares so much smaller than those about a fit to which priors pulled it are summed about a nearer one
-_NEARER = 4  # such fits at most
 _PART = 200_000  # groups times batch entries held at once
 
 
@@ -158,7 +157,7 @@ def grouped_block(block: GaussianBlock, scale_names: Sequence[str]) -> GroupedBl
         return [_sums(bf, laid, cell, pilot, problem.env) for bf, laid, cell in own]
 
     parts = summed(pilot)
-    for _ in range(_NEARER):
+    for _ in range(MOST_NEARER):
         step = _nearer(parts)
         if step is None:
             break
@@ -225,7 +224,7 @@ def _nearer(parts: list[GroupSums]) -> Array | None:
     far = np.zeros(len(x), bool)
     for p in noisy:
         about = p.vv - 2 * (p.h * x).sum(axis=1) + (x * (p.A @ x[..., None])[..., 0]).sum(axis=1)
-        far |= (p.rows > 1) & (about < _HIDDEN * p.vv)
+        far |= (p.rows > 1) & (about < HIDDEN * p.vv)
     return np.where(far[:, None], x, 0.0) if far.any() else None
 
 

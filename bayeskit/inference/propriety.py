@@ -65,6 +65,24 @@ def check_scale(scale: BlockScale, block: GaussianBlock) -> None:
     )
 
 
+def check_flat(block: GaussianBlock) -> None:
+    """Refuse flat coefficients that are more than the rows, whatever the scales are.
+
+    Raises
+    ------
+    ImproperError
+        Where the posterior is known not to exist.
+    """
+    flat = [n for n in block.names if block.problem.latents[n].prior.distribution.family == "Flat"]
+    rows = sum(bf.precision.rows for bf in block.factors)
+    if flat and rows < block.total:
+        names = ", ".join(repr(n) for n in flat)
+        raise ImproperError(
+            f"The posterior of {names} is improper: {rows:,.0f} rows do not determine {block.total:,} coefficients. "
+            "Give more data, or proper priors."
+        )
+
+
 def check_fit(scale: BlockScale, block: GaussianBlock) -> None:
     """Refuse a prior on the noise of rows that are fitted exactly, if it does not vanish fast enough at zero.
 

@@ -151,3 +151,12 @@ def test_a_proper_prior_is_not_called_improper():
     m.observed("y", bk.Normal(0, m.latent("sigma", bk.HalfNormal(1))), dims="i")
     with pytest.raises(ImproperError, match=r"under its prior HalfNormal\(1\) the data let the density rise"):
         m.condition({"y": [0.0, 0.0]}).explain()
+
+
+@pytest.mark.parametrize("prior", [bk.HalfNormal(2), bk.InverseGamma(2, 2)])
+def test_more_flat_coefficients_than_rows(prior):
+    m = bk.Model(coords={"k": 3})
+    X, b = m.data("X", dims=("i", "k")), m.latent("b", bk.Flat(), dims="k")
+    m.observed("y", bk.Normal(X @ b, m.latent("s", prior)), dims="i")
+    with pytest.raises(ImproperError, match="The posterior of 'b' is improper: 2 rows do not determine 3 coefficients"):
+        m.condition({"X": [[1.0, 2.0, 0.5], [0.3, 1.0, -1.0]], "y": [1.0, 2.0]}).explain()

@@ -82,4 +82,6 @@ def test_units_of_the_data_change_nothing(unit):
     assert "collapsed" in other.explain()
     evidence = other.log_evidence()
     assert abs(evidence + 30 * np.log(unit) - plain.log_evidence()) < 4 * evidence.se
-    assert abs(other.laplace().log_evidence + 30 * np.log(unit) - plain.laplace().log_evidence) < 0.02  # stencils differ
+    assert (
+        abs(other.laplace().log_evidence + 30 * np.log(unit) - plain.laplace().log_evidence) < 0.02
+    )  # stencils differ
