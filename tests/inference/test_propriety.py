@@ -160,3 +160,13 @@ def test_more_flat_coefficients_than_rows(prior):
     m.observed("y", bk.Normal(X @ b, m.latent("s", prior)), dims="i")
     with pytest.raises(ImproperError, match="The posterior of 'b' is improper: 2 rows do not determine 3 coefficients"):
         m.condition({"X": [[1.0, 2.0, 0.5], [0.3, 1.0, -1.0]], "y": [1.0, 2.0]}).explain()
+
+
+def test_a_flat_level_beside_flat_groups_is_not_determined():
+    """What is left of its precision once the groups are eliminated is a rounding error, of either sign."""
+    m = bk.Model()
+    g = m.index("g", dims="i")
+    a, t = m.latent("a", bk.Flat()), m.latent("t", bk.Flat(), dims="g")
+    m.observed("y", bk.Normal(a + t[g], 1.0), dims="i")
+    with pytest.raises(ImproperError, match="is improper: the data do not determine 'a', 't'"):
+        m.condition({"g": list("aabbcc"), "y": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}).explain()
