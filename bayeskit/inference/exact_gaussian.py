@@ -194,7 +194,7 @@ class ExactGaussian:
             system = factor(Arrow(A, C, D, hw, hd))
             left = np.diagonal(system.LS, axis1=-2, axis2=-1) ** 2
             if np.any(left <= _CANCELLED * np.diagonal(D, axis1=-2, axis2=-1)):  # the groups take up all of it
-                system = None
+                raise np.linalg.LinAlgError
         except np.linalg.LinAlgError:
             system = None
         if system is None or not well_conditioned(system):
