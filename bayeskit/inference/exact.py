@@ -67,9 +67,15 @@ class ExactConjugate:
         with np.errstate(all="ignore"):
             proper = np.asarray(update.family.is_proper(self.naturals))
         if not proper.all():
+            prior = update.latent.prior.distribution
+            why = (
+                f"under its prior {prior} the data let the density rise without end. Use one that falls faster there."
+                if prior.is_proper
+                else f"its prior {prior} is improper and the data do not mend it. Use a proper prior."
+            )
             raise ImproperError(
-                f"The posterior of '{self.names[0]}' is improper in {int((~proper).sum())} of {proper.size} cells: its "
-                f"prior {update.latent.prior.distribution} is improper and the data do not mend it. Use a proper prior."
+                f"The posterior of '{self.names[0]}' is improper in {int((~proper).sum())} of {proper.size} "
+                f"cells: {why}"
             )
 
     def sample(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 _MOST_INVERTED = 2_000  # unknowns, of which the inverse is written out where more linear forms are asked for
 _NOTHING = 1e-29  # relative to the data's own squares, those of rounding errors
+_CANCELLED = 1e-14  # what eliminating the groups leaves of a coefficient's precision, relative to it, is rounding
 _SMALL_PIVOT = 0.5  # of a column against its length: below, coefficients have lost digits that are worth getting back
 _TINY_PIVOT = 1e-3  # below, standard deviations have too
 _MOST_REFINED = 1_000_000  # numbers of a design that is read again in twice the precision
@@ -191,6 +192,9 @@ class ExactGaussian:
                 return self._by_qr()
             A, C, D, hw, hd, _ = block.layout.split(self._unit_sums())
             system = factor(Arrow(A, C, D, hw, hd))
+            left = np.diagonal(system.LS, axis1=-2, axis2=-1) ** 2
+            if np.any(left <= _CANCELLED * np.diagonal(D, axis1=-2, axis2=-1)):  # the groups take up all of it
+                raise np.linalg.LinAlgError
         except np.linalg.LinAlgError:
             system = None
         if system is None or not well_conditioned(system):

@@ -41,7 +41,7 @@ def _sentences(plan: Plan) -> list[str]:
     reasons = [r for r in dict.fromkeys(plan.refusals.values()) if r.split(": ", 1)[-1] not in said]
     found = [f"Not exact because {reason}." for reason in reasons]
     told = said + " ".join(reasons)
-    found += [f"Not collapsed because {r}." for r in dict.fromkeys(plan.uncollapsed.values()) if r not in told]
+    found += [f"Not collapsed because {_clause(r)}." for r in dict.fromkeys(plan.uncollapsed.values()) if r not in told]
     if plan.problem.potentials or plan.problem.conditions:
         found.append("Terms of m.factor and m.require are not renormalised in the evidence.")
     unchecked = {n for s in plan.steps for n in s.names} | {n for c in plan.collapsed for n in c.unchecked}
@@ -97,3 +97,9 @@ def _entry(names: str, note: str, column: int) -> list[str]:
             *textwrap.wrap(note, _WIDTH, initial_indent=" " * (column + 4), subsequent_indent=" " * (column + 4)),
         ]
     return textwrap.wrap(note, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def _clause(reason: str) -> str:
+    """Return a reason to stand within a sentence: some are sentences of their own."""
+    reason = reason.rstrip(".")
+    return reason[:1].lower() + reason[1:] if reason.startswith("The ") else reason

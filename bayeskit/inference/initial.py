@@ -64,6 +64,9 @@ def dispersed(
     for width in _WIDTHS:
         yield _propose(problem, names, rng, count, width=width, middle=False)
     yield _propose(problem, names, rng, count)
+    far = _propose(problem, names, rng, count, largest=np.inf)
+    if any(value.size and value.min() >= _LARGE for value in far.values()):  # scales of data in small units
+        yield far
 
 
 def _with_possible_labels(
@@ -127,18 +130,25 @@ def _propose(
     chains: int,
     width: float = 1.0,
     middle: bool = True,
+    largest: float = _LARGE,
 ) -> dict[str, Array]:
     state: dict[str, Array] = {}
     for name in names:
         latent = problem.latents[name]
         env = {**problem.env, **state}
         with np.errstate(all="ignore"):
-            state[name] = _one(latent, env, rng, chains, width, middle)
+            state[name] = _one(latent, env, rng, chains, width, middle, largest)
     return state
 
 
 def _one(
-    latent: Latent, env: Mapping[str, Array], rng: np.random.Generator, chains: int, width: float, middle: bool
+    latent: Latent,
+    env: Mapping[str, Array],
+    rng: np.random.Generator,
+    chains: int,
+    width: float,
+    middle: bool,
+    largest: float,
 ) -> Array:
     distribution = latent.prior.distribution
     shape = (chains, *latent.shape)
@@ -154,7 +164,7 @@ def _one(
         try:
             u = rng.uniform(0.3, 0.7, shape)
             value = np.broadcast_to(np.asarray(distribution._quantile(u, *arrays), dtype=float), shape)
-            if np.isfinite(value).all() and np.abs(value).max(initial=0) < _LARGE and (value != 0).all():
+            if np.isfinite(value).all() and np.abs(value).max(initial=0) < largest and (value != 0).all():
                 return value.copy()
         except RefusedError:
             pass

@@ -14,7 +14,7 @@ from bayeskit.inference.block import GaussianBlock
 from bayeskit.inference.conjugacy import ConjugateUpdate, Refusal, match
 from bayeskit.inference.elementwise import Elementwise, elementwise
 from bayeskit.inference.enumeration import Enumeration, enumeration
-from bayeskit.inference.propriety import check_scale
+from bayeskit.inference.propriety import check_fit, check_scale
 from bayeskit.inference.steps import (
     ConjugateStep,
     EnumerateStep,
@@ -76,6 +76,7 @@ def plan_steps(problem: Problem, names: list[str], asked: Mapping[str, options.S
             found = block_scale(problem, name, block)
             if isinstance(found, BlockScale):
                 check_scale(found, block)
+                check_fit(found, block)
                 scales.setdefault(i, []).append(found)
                 plan.notes[name] = found.label
                 break

@@ -1,6 +1,7 @@
 """Where chains start: models whose priors put a start at random out of reach of the data."""
 
 import numpy as np
+import pytest
 from arviz_stats.base import array_stats
 
 import bayeskit as bk
@@ -61,3 +62,26 @@ def test_labels_are_drawn_after_the_parameters():
     problem = m.condition({"y": [529.0, 530.0, 548.0, 551.0]})._problem
     steps = plan_steps(problem, list(problem.latents), {}).steps
     assert [isinstance(s, EnumerateStep) for s in steps] == [False] * (len(steps) - 1) + [True]
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e6, 1e8, 1e20])
+def test_units_of_the_data_change_nothing(unit):
+    """A unit multiplies the density of 30 rows by ``unit**-30``: neither the rung nor the approximations may change."""
+
+    def groups(unit):
+        rng = np.random.default_rng(1)
+        group = np.repeat(np.arange(6), 5)
+        m = bk.Model()
+        g = m.index("g", dims="i")
+        mu, tau = m.latent("mu", bk.Normal(0, 10 * unit)), m.latent("tau", bk.HalfNormal(5 * unit))
+        theta = m.latent("theta", bk.Normal(mu, tau), dims="g")
+        m.observed("y", bk.Normal(theta[g], m.latent("sigma", bk.HalfNormal(5 * unit))), dims="i")
+        return m.condition({"g": group, "y": unit * (rng.normal(size=6)[group] + 2 + 0.5 * rng.normal(size=30))})
+
+    plain, other = groups(1.0), groups(unit)
+    assert "collapsed" in other.explain()
+    evidence = other.log_evidence()
+    assert abs(evidence + 30 * np.log(unit) - plain.log_evidence()) < 4 * evidence.se
+    assert (
+        abs(other.laplace().log_evidence + 30 * np.log(unit) - plain.laplace().log_evidence) < 0.02
+    )  # stencils differ

@@ -23,6 +23,7 @@ from bayeskit.inference.elimination.eliminate import Elimination
 from bayeskit.inference.elimination.gaussian import GaussianPiece
 from bayeskit.inference.grouped_block import GroupedBlock, grouped_block
 from bayeskit.inference.initial import dispersed
+from bayeskit.inference.propriety import check_fit_of_groups
 from bayeskit.inference.unconstrained import log_jacobian
 from bayeskit.model.problem import Problem
 
@@ -40,6 +41,8 @@ def cells_core(problem: Problem, elimination: Elimination) -> CellsCore | Refusa
     density = cell_density(problem, elimination)
     if isinstance(density, Refusal):
         return density
+    for group in density.groups:
+        check_fit_of_groups(density.name, group)
     prior = density.latent.prior
     with np.errstate(all="ignore"):
         start = density.start()

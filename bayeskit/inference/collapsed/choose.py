@@ -13,7 +13,7 @@ from bayeskit.inference.conjugacy import Refusal
 from bayeskit.inference.elimination.density import CollapsedDensity
 from bayeskit.inference.elimination.eliminate import MOST_CORE, Elimination, eliminations
 from bayeskit.inference.elimination.gaussian import GaussianPiece
-from bayeskit.inference.propriety import check_scale
+from bayeskit.inference.propriety import check_fit, check_flat, check_scale
 from bayeskit.inference.steps.scales import BlockScale, block_scale
 from bayeskit.model.problem import Problem
 
@@ -67,11 +67,15 @@ def _too_large(found: Elimination, most: int) -> Refusal:
 
 
 def _check_scales(problem: Problem, found: Elimination) -> None:
-    """Refuse improper priors on scales that the data cannot mend: no proposal would tell."""
-    improper = [n for n in found.core if not problem.latents[n].prior.distribution.is_proper]
-    for name in improper:
+    """Refuse priors on scales with which there is no posterior: no proposal would tell."""
+    for piece in found.pieces:
+        if isinstance(piece, GaussianPiece):
+            check_flat(piece.block)
+    few = [n for n in found.core if problem.latents[n].size <= MOST_CORE]  # many are cells, which see to themselves
+    for name in few:
         for piece in found.pieces:
             if isinstance(piece, GaussianPiece):
                 scale = block_scale(problem, name, piece.block)
                 if isinstance(scale, BlockScale):
                     check_scale(scale, piece.block)
+                    check_fit(scale, piece.block)
