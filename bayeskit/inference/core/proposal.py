@@ -24,9 +24,11 @@ Array = np.ndarray
 
 # Degrees of freedom that are tried.
 DOFS = np.array([3.0, 5.0, 8.0, 16.0, 40.0])
-# The wide component: its share, the factor of its standard deviations, its degrees of freedom. Weights are then bounded
-# in practice; its coordinates have a tail each, for where one log scale is far out the others mostly are not.
-WIDE, WIDER, WIDE_DOF = 0.04, 1.5, 2.0
+# The wide component: its share, its degrees of freedom, and the factor of its standard deviations: one that leaves it this
+# share of the density at its centre, but between these. Weights are then bounded in practice; its coordinates have a
+# tail each, for where one log scale is far out the others mostly are not.
+WIDE, WIDE_DOF = 0.04, 2.0
+AT_CENTRE, LEAST_WIDER, MOST_WIDER = 1 / 12, 1.5, 2.5
 # Tail probabilities whose quantiles fit the location, scale and skewness of a coordinate; the largest skewness.
 TAILS = np.array([0.05, 0.1, 0.2])
 MOST = 0.95  # of tanh(skewness): the slopes of the tails are then as 1 to 39
@@ -193,10 +195,11 @@ def scanned(log_density: Callable[[Array], Array], fit: TMixture) -> TMixture:
 def defended(fit: TMixture) -> TMixture:
     """Return the mixture with a wide component added: heavy tails about all components together, skewed as they are."""
     middle, covariance = fit.spread()
+    wider = min(max(AT_CENTRE ** (-1 / len(middle)), LEAST_WIDER), MOST_WIDER)
     return TMixture(
         np.append((1 - WIDE) * fit.weights, WIDE),
         np.vstack([fit.centres, middle]),
-        np.concatenate([fit.factors, WIDER * np.linalg.cholesky(covariance)[None]]),
+        np.concatenate([fit.factors, wider * np.linalg.cholesky(covariance)[None]]),
         np.vstack([fit.skews, fit.weights @ fit.skews]),
         np.append(fit.dofs, WIDE_DOF),
         np.append(fit.apart, True),
