@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import gammaln, stdtrit
 
+from bayeskit.distributions.products import product
+
 Array = np.ndarray
 
 # Degrees of freedom that are tried.
@@ -143,16 +145,17 @@ class TMixture:
         """Draw ``(n, d)`` independent points."""
         labels = np.searchsorted(np.cumsum(self.weights)[:-1], rng.random(n), side="right")
         nu = self.dofs[labels]
-        u = rng.standard_normal((n, self.centres.shape[1]))
-        u *= np.sqrt(nu / rng.chisquare(nu))[:, None]
+        u = rng.standard_normal((n, self.centres.shape[1])).T.copy()  # sums run along draws
+        u *= np.sqrt(nu / rng.chisquare(nu))
         for k in range(len(self.weights)):
-            mine = labels == k
-            z = u[mine]
-            if self.apart[k]:
-                z = rng.standard_t(self.dofs[k], z.shape)
-            y = z * np.cosh(self.skews[k]) + np.sqrt(1 + z**2) * np.sinh(self.skews[k])
-            u[mine] = self.centres[k] + y @ self.factors[k].T
-        return u
+            mine = np.flatnonzero(labels == k)
+            z = rng.standard_t(self.dofs[k], (len(mine), len(u))).T if self.apart[k] else u.take(mine, axis=1)
+            if self.skews[k].any():
+                root = np.sqrt(z * z + 1)
+                root *= np.sinh(self.skews[k])[:, None]
+                z = z * np.cosh(self.skews[k])[:, None] + root
+            u[:, mine] = product(self.factors[k], z) + self.centres[k][:, None]
+        return u.T
 
 
 def _joint(weights: Array, centres: Array, factors: Array, skews: Array, dofs: Array) -> TMixture:
