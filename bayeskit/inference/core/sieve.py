@@ -18,7 +18,7 @@ from math import comb
 
 import numpy as np
 
-from bayeskit.distributions.products import product
+from bayeskit.distributions.products import gram, product, solve_positive
 from bayeskit.inference.core.monomials import made_of, monomials, polynomial
 from bayeskit.inference.core.proposal import Drawn, TMixture
 
@@ -153,7 +153,7 @@ def sieved(
     best: tuple[float, int] | None = None
     for degree in degrees:
         sieve = Sieve(proposal, form, level, reach)
-        promised = fit.coefficients(sizes[degree]) @ terms[: sizes[degree], rest]
+        promised = product(fit.coefficients(sizes[degree]), terms[: sizes[degree], rest])
         log_kept = sieve._log_kept(promised, distance, log_proposal[rest])
         rate = _acceptance(log_target[rest], log_pooled[rest], log_proposal[rest] + log_kept)
         if best is None or rate > best[0] + WORTHWHILE / 4:
@@ -168,7 +168,8 @@ def sieved(
     promise = replace(form, made=form.made[: sizes[degree] - 1], coefficients=whole.coefficients(sizes[degree]))
     sieve = Sieve(proposal, promise, level, reach)
     candidates = np.exp(log_proposal - log_pooled)
-    share = candidates @ np.exp(sieve._log_kept(promise.coefficients @ terms, _length(y), log_proposal))
+    promised = product(promise.coefficients, terms)
+    share = candidates @ np.exp(sieve._log_kept(promised, _length(y), log_proposal))
     return replace(sieve, share=max(KEPT, float(share / candidates.sum()))), rate
 
 
@@ -192,7 +193,7 @@ class _LeastSquares:
     def of(cls, terms: Array, root: Array, log_target: Array, top: float) -> _LeastSquares:
         """Return those of draws, of which there are terms ``(terms, n)``, roots of weights and log densities ``(n,)``."""
         rooted = terms * root
-        return cls(rooted @ rooted.T, rooted @ (root * (log_target - top)), top)
+        return cls(gram(rooted), product(root * (log_target - top), rooted.T), top)
 
     def joined(self, more: _LeastSquares) -> _LeastSquares:
         """Return those of two sets of draws, in the terms of the second, which are the first ones of these."""
@@ -201,8 +202,8 @@ class _LeastSquares:
 
     def coefficients(self, size: int) -> Array:
         """Return the best coefficients of the first terms."""
-        gram = self.gram[:size, :size] + np.diag(RIDGE * np.diagonal(self.gram)[:size])
-        found = np.linalg.solve(gram, self.right[:size])
+        matrix = self.gram[:size, :size] + np.diag(RIDGE * np.diagonal(self.gram)[:size])
+        found = solve_positive(matrix, self.right[:size, None])[:, 0]
         found[0] += self.top
         return np.asarray(found)
 
