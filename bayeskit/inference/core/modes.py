@@ -207,7 +207,7 @@ def _first(points: Array, values: Array, given: Array, climbers: int) -> Array:
 
 
 def _climb(log_density: LogDensity, points: Array, values: Array, known: list[Mode]) -> list[Mode]:
-    """Climb from all points at once; a climb that comes to where a way leads straight to a known mode ends there."""
+    """Climb from all points at once; a climb that comes to where a way leads straight to a mode found ends there."""
     s, d = points.shape
     now = _Climbers(points, values, np.broadcast_to(0.05 * np.eye(d), (s, d, d)).copy(), np.zeros(s, int))
     modes: list[Mode] = []
@@ -232,8 +232,8 @@ def _climb(log_density: LogDensity, points: Array, values: Array, known: list[Mo
         if not len(now.at):
             return modes
         now = now[~_near(now, modes)]
-        if known and len(now.at):
-            now = now[~explained(log_density, now.at, now.value, known)]
+        if (known or modes) and len(now.at):
+            now = now[~explained(log_density, now.at, now.value, [*known, *modes])]
         if not len(now.at):
             return modes
     return modes + [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in range(len(now.at))]
