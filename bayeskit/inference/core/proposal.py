@@ -301,17 +301,16 @@ def _component(
     pulled = share * ((nu + u.shape[1]) / (nu + squares))
     middle, factor = _shrunk(u, share, pulled, mean, fit.factors[k] * spread, size)
     quantiles = weighted_quantiles(np.linalg.inv(factor) @ (u - middle).T, share)
-    best = (-np.inf, fit.centres[k], fit.factors[k], skew, nu)
     near = int(np.argmin(np.abs(DOFS - nu)))
-    for dof in DOFS[max(near - 1, 0) : near + 2]:
-        shift, scale, tilt = matched(quantiles, dof, (1 / spread, skew), size)
-        one = _joint(
-            np.ones(1), (middle + factor @ shift)[None], (factor * scale)[None], tilt[None], np.array([float(dof)])
-        )
-        value = float(share @ one.parts(u)[0][0])
-        if value > best[0]:
-            best = (value, one.centres[0], one.factors[0], tilt, float(dof))
-    return best[1:]
+    dofs = DOFS[max(near - 1, 0) : near + 2]
+    tried = [matched(quantiles, dof, (1 / spread, skew), size) for dof in dofs]
+    shifts, scales, tilts = (np.stack(column) for column in zip(*tried, strict=True))
+    each = _joint(np.ones(len(dofs)), middle + shifts @ factor.T, factor * scales[:, None], tilts, dofs)
+    values = each.parts(u)[0] @ share
+    if not (values > -np.inf).any():
+        return fit.centres[k], fit.factors[k], skew, nu
+    best = int(np.nanargmax(values))
+    return each.centres[best], each.factors[best], tilts[best], float(dofs[best])
 
 
 def _shrunk(u: Array, share: Array, pulled: Array, centre: Array, before: Array, size: float) -> tuple[Array, Array]:
