@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayeskit.errors import RefusedError
+from bayeskit.inference.core.memory import keep_pages
 from bayeskit.inference.core.modes import Mode, Newton, find_modes
 from bayeskit.inference.core.pareto import judged, scaled
 from bayeskit.inference.core.pilot import Pilot, Target, piloted, pooled
@@ -139,6 +140,7 @@ def prepare(
     Prepared
         With ``ok`` False and a ``reason`` where it did not work out.
     """
+    keep_pages()
     target = Target(log_density, largest, rough)
     rng = np.random.default_rng(seed)
     steps = np.random.default_rng([seed, 1]).standard_normal((ABOUT, np.shape(starts)[-1]))
