@@ -18,6 +18,7 @@ import numpy as np
 
 Array = np.ndarray
 
+_FARTHEST_GUESS = 10.0  # standardised: farther off modes are looked for from zero
 _LOG_ROOT_2PI = 0.9189385332046727
 _TAME = 300.0  # exponents of this size can be split into two factors
 _LARGEST_LOG = 690.0
@@ -165,6 +166,13 @@ class Rows:
         """Return the cumulants and their derivatives: ``(5, cells)``."""
         raise NotImplementedError  # pragma: no cover - every kind has its own
 
+    def alone(self) -> tuple[Array, Array]:
+        """Return where the rows by themselves would have their cells' parts of the predictor, nearly, and how firmly.
+
+        That is where a half more of what was counted puts the peak of all rows of a cell, and the curvature there.
+        """
+        raise NotImplementedError  # pragma: no cover - every kind has its own
+
     def curvatures(self, b: Array) -> Array:
         """Return the second derivatives of the cumulants of single rows by their predictors."""
         raise NotImplementedError  # pragma: no cover - every kind has its own
@@ -291,6 +299,13 @@ class LogitRows(Rows):
             return False
         return (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG
 
+    def alone(self) -> tuple[Array, Array]:
+        """Return the log odds of all trials of a cell together, less the mean of what its predictors have besides."""
+        trials = self.layout.counts if self.weight is None else self.layout.sum(self.weight)
+        mean = self.layout.sum(self.a if self.weight is None else self.a * self.weight) / np.maximum(trials, 1.0)
+        successes, failures = self.y + 0.5, trials - self.y + 0.5
+        return np.log(successes / failures) - mean, successes * failures / (trials + 1.0)
+
     def curvatures(self, b: Array) -> Array:
         """Return n p q of every row."""
         _, p, q = self._shares(b)
@@ -321,6 +336,10 @@ class LogRows(Rows):
             return np.tile(np.exp(self._log_sums + b), (5, 1))
         rates = np.exp(self._predictors(b))
         return self._stacked((rates,) * 5)
+
+    def alone(self) -> tuple[Array, Array]:
+        """Return the log of the count of a cell over the sum of what its rates have besides."""
+        return np.log(self.y + 0.5) - self._log_sums, self.y + 0.5
 
     def curvatures(self, b: Array) -> Array:
         """Return the rate of every row."""
@@ -408,6 +427,19 @@ class LinearCells:
         out[1] -= z
         out[2] -= 1.0
         return out
+
+    def guess(self) -> Array:
+        """Return where modes may be: between where rows and prior would have them, by how firmly; else at zero."""
+        above, below = np.zeros(self.size), np.ones(self.size)
+        with np.errstate(all="ignore"):
+            for rows in self.rows:
+                if rows.c is None:
+                    where, curvature = rows.alone()
+                    spread, centre = (v if rows.unit is None else v * rows.unit for v in (self.spread, self.centre))
+                    above += spread * curvature * (where - centre)
+                    below += spread * spread * curvature
+            guess = above / below
+        return np.where(np.abs(guess) < _FARTHEST_GUESS, guess, 0.0)
 
     def take(self, index: Array) -> LinearCells:
         """Return some of the cells."""

@@ -148,10 +148,10 @@ class LinearPlate:
         """Return where modes are looked for: by a map about the median of a few entries of the batch."""
         few = min(batch, REFERENCES)
         if batch < 2 * REFERENCES or batch * self.numbers < _WORTH_A_MAP:
-            return lambda cells: (np.zeros(cells.size), np.ones(cells.size))
+            return _guessed
         cells, _ = self.cells(rows_of(env, slice(few)), few)
         middle = _median(cells, few)
-        modes = find_modes(middle, np.zeros(self.width), np.ones(self.width), near=1e-3)
+        modes = find_modes(middle, *_guessed(middle), near=1e-3)
         towards = mode_map(middle, np.clip(np.nan_to_num(modes.at), -10.0, 10.0))
 
         def start(cells: Cells) -> tuple[Array, Array]:
@@ -163,6 +163,11 @@ class LinearPlate:
     def values(self, env: Environment, z: Array) -> tuple[Array, Array]:
         """Return the latent where the standardised numbers are z ``(batch, *dims)``, and the logs of dx/dz."""
         return self.general.values(env, z)
+
+
+def _guessed(cells: Cells) -> tuple[Array, Array]:
+    assert isinstance(cells, LinearCells)
+    return cells.guess(), np.ones(cells.size)
 
 
 def _median(cells: LinearCells, batch: int) -> LinearCells:
