@@ -191,7 +191,7 @@ class _LeastSquares:
 
     @classmethod
     def of(cls, terms: Array, root: Array, log_target: Array, top: float) -> _LeastSquares:
-        """Return those of draws, of which there are terms ``(terms, n)``, roots of weights and log densities ``(n,)``."""
+        """Return those of draws: their terms ``(terms, n)``, roots of weights and log densities ``(n,)``."""
         rooted = terms * root
         return cls(gram(rooted), product(root * (log_target - top), rooted.T), top)
 

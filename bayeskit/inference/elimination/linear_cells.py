@@ -166,10 +166,11 @@ class Rows:
         """Return the cumulants and their derivatives: ``(5, cells)``."""
         raise NotImplementedError  # pragma: no cover - every kind has its own
 
-    def alone(self) -> tuple[Array, Array]:
-        """Return where the rows by themselves would have their cells' parts of the predictor, nearly, and how firmly.
+    def alone(self, b: Array) -> tuple[Array, Array, Array]:
+        """Return where the rows by themselves would have their cells' parts of the predictor, and how firmly.
 
-        That is where a half more of what was counted puts the peak of all rows of a cell, and the curvature there.
+        That is where a half more of what was counted puts the peak of all rows of a cell, nearly; the curvature there;
+        and the slope of the rows at other parts b.
         """
         raise NotImplementedError  # pragma: no cover - every kind has its own
 
@@ -299,12 +300,13 @@ class LogitRows(Rows):
             return False
         return (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG
 
-    def alone(self) -> tuple[Array, Array]:
+    def alone(self, b: Array) -> tuple[Array, Array, Array]:
         """Return the log odds of all trials of a cell together, less the mean of what its predictors have besides."""
         trials = self.layout.counts if self.weight is None else self.layout.sum(self.weight)
         mean = self.layout.sum(self.a if self.weight is None else self.a * self.weight) / np.maximum(trials, 1.0)
         successes, failures = self.y + 0.5, trials - self.y + 0.5
-        return np.log(successes / failures) - mean, successes * failures / (trials + 1.0)
+        slope = self.y - trials / (1.0 + np.exp(-b - mean))
+        return np.log(successes / failures) - mean, successes * failures / (trials + 1.0), slope
 
     def curvatures(self, b: Array) -> Array:
         """Return n p q of every row."""
@@ -337,9 +339,9 @@ class LogRows(Rows):
         rates = np.exp(self._predictors(b))
         return self._stacked((rates,) * 5)
 
-    def alone(self) -> tuple[Array, Array]:
+    def alone(self, b: Array) -> tuple[Array, Array, Array]:
         """Return the log of the count of a cell over the sum of what its rates have besides."""
-        return np.log(self.y + 0.5) - self._log_sums, self.y + 0.5
+        return np.log(self.y + 0.5) - self._log_sums, self.y + 0.5, self.y - np.exp(self._log_sums + b)
 
     def curvatures(self, b: Array) -> Array:
         """Return the rate of every row."""
@@ -429,16 +431,22 @@ class LinearCells:
         return out
 
     def guess(self) -> Array:
-        """Return where modes may be: between where rows and prior would have them, by how firmly; else at zero."""
-        above, below = np.zeros(self.size), np.ones(self.size)
+        """Return where modes may be: between where rows and prior would have them, by how firmly; else at zero.
+
+        With a concave log density z is no farther from zero than the slope of the rows there is steep.
+        """
+        above, below, steep = np.zeros(self.size), np.ones(self.size), np.zeros(self.size)
         with np.errstate(all="ignore"):
             for rows in self.rows:
                 if rows.c is None:
-                    where, curvature = rows.alone()
                     spread, centre = (v if rows.unit is None else v * rows.unit for v in (self.spread, self.centre))
+                    where, curvature, slope = rows.alone(centre)
                     above += spread * curvature * (where - centre)
                     below += spread * spread * curvature
+                    steep += spread * slope
             guess = above / below
+            steep = np.abs(steep)
+            guess = np.minimum(np.maximum(guess, -steep), steep)
         return np.where(np.abs(guess) < _FARTHEST_GUESS, guess, 0.0)
 
     def take(self, index: Array) -> LinearCells:

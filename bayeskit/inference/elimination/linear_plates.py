@@ -151,7 +151,7 @@ class LinearPlate:
             return _guessed
         cells, _ = self.cells(rows_of(env, slice(few)), few)
         middle = _median(cells, few)
-        modes = find_modes(middle, *_guessed(middle), near=1e-3)
+        modes = find_modes(middle, np.zeros(self.width), np.ones(self.width), near=1e-3)
         towards = mode_map(middle, np.clip(np.nan_to_num(modes.at), -10.0, 10.0))
 
         def start(cells: Cells) -> tuple[Array, Array]:
