@@ -18,7 +18,6 @@ import numpy as np
 
 Array = np.ndarray
 
-_FARTHEST_GUESS = 10.0  # standardised: farther off modes are looked for from zero
 _LOG_ROOT_2PI = 0.9189385332046727
 _TAME = 300.0  # exponents of this size can be split into two factors
 _LARGEST_LOG = 690.0
@@ -429,25 +428,6 @@ class LinearCells:
         out[1] -= z
         out[2] -= 1.0
         return out
-
-    def guess(self) -> Array:
-        """Return where modes may be: between where rows and prior would have them, by how firmly; else at zero.
-
-        With a concave log density z is no farther from zero than the slope of the rows there is steep.
-        """
-        above, below, steep = np.zeros(self.size), np.ones(self.size), np.zeros(self.size)
-        with np.errstate(all="ignore"):
-            for rows in self.rows:
-                if rows.c is None:
-                    spread, centre = (v if rows.unit is None else v * rows.unit for v in (self.spread, self.centre))
-                    where, curvature, slope = rows.alone(centre)
-                    above += spread * curvature * (where - centre)
-                    below += spread * spread * curvature
-                    steep += spread * slope
-            guess = above / below
-            steep = np.abs(steep)
-            guess = np.minimum(np.maximum(guess, -steep), steep)
-        return np.where(np.abs(guess) < _FARTHEST_GUESS, guess, 0.0)
 
     def take(self, index: Array) -> LinearCells:
         """Return some of the cells."""

@@ -20,7 +20,7 @@ from bayeskit.inference.elementwise import Elementwise
 from bayeskit.inference.elimination.cell_modes import Cells, find_modes
 from bayeskit.inference.elimination.general_cells import REFERENCES, GeneralPlate, Starter, rows_of
 from bayeskit.inference.elimination.linear_cells import Layout, LinearCells, LogitRows, LogRows, Rows
-from bayeskit.inference.elimination.mode_map import mode_map
+from bayeskit.inference.elimination.mode_map import guess, mode_map
 from bayeskit.model.problem import Factor, Latent, Problem
 
 Array = np.ndarray
@@ -167,7 +167,7 @@ class LinearPlate:
 
 def _guessed(cells: Cells) -> tuple[Array, Array]:
     assert isinstance(cells, LinearCells)
-    return cells.guess(), np.ones(cells.size)
+    return guess(cells), np.ones(cells.size)
 
 
 def _median(cells: LinearCells, batch: int) -> LinearCells:
