@@ -24,6 +24,7 @@ from bayeskit.distributions.by_parts import Part, by_parts, cells_at_once, colum
 from bayeskit.distributions.domains import Array
 from bayeskit.distributions.inverse_table import inverse_table
 from bayeskit.distributions.line_tails import Tail, read_tail
+from bayeskit.distributions.products import product
 
 __all__ = ["NODES", "ORDER", "TO_LEGENDRE", "WEIGHTS", "Panels", "gauss_points", "log_integrals", "masses", "place"]
 
@@ -32,7 +33,6 @@ NODES, WEIGHTS = roots_legendre(ORDER)
 # From values at the nodes to Legendre coefficients: the discrete orthogonality of the Gauss rule.
 TO_LEGENDRE = (np.arange(ORDER) + 0.5)[:, None] * legvander(NODES, ORDER - 1).T * WEIGHTS
 _CHUNK = 16384
-_COLUMNS = 768  # of a product: with a matrix of 18 by 17 less work than what BLAS takes threads for
 _TABLE = 512  # quantiles of a cell that many draws of it are found between
 
 
@@ -311,14 +311,14 @@ def _tables(panels: Panels) -> _Tables:
     tail = np.exp(panels.tail.log_mass)[:, None]
     total = mass.sum(axis=1, keepdims=True) + tail
     weighted = weighted / np.repeat(total.ravel(), count)
-    density = _product(TO_LEGENDRE, weighted)
-    integral = _product(_INTEGRATE, density)
+    density = product(TO_LEGENDRE, weighted)
+    integral = product(_INTEGRATE, density)
     below = np.concatenate([tail / total, (tail + np.cumsum(mass, axis=1)) / total], axis=1)
     below[:, -1] = 1.0
-    steps = np.maximum.accumulate(_product(_AT_KNOTS, integral).T, axis=1)
-    slopes = np.maximum(_product(_AT_KNOTS[:, :ORDER], density).T, 0.0)
+    steps = np.maximum.accumulate(product(_AT_KNOTS, integral).T, axis=1)
+    slopes = np.maximum(product(_AT_KNOTS[:, :ORDER], density).T, 0.0)
     with np.errstate(invalid="ignore"):
-        logs = _product(TO_LEGENDRE, by_row)
+        logs = product(TO_LEGENDRE, by_row)
     return _Tables(
         np.ascontiguousarray(panels.edges.T),
         below,
@@ -329,15 +329,6 @@ def _tables(panels: Panels) -> _Tables:
         np.ascontiguousarray(steps),
         np.ascontiguousarray(slopes),
     )
-
-
-def _product(matrix: Array, columns: Array) -> Array:
-    """Product of a small matrix and many columns, some at a time: all at once they are given to threads, which wait."""
-    result = np.empty((len(matrix), columns.shape[1]))
-    for start in range(0, columns.shape[1], _COLUMNS):
-        at = slice(start, start + _COLUMNS)
-        result[:, at] = matrix @ columns[:, at]
-    return result
 
 
 def place(edges: Array, height: Array, targets: Array) -> Array:

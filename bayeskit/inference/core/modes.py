@@ -207,7 +207,10 @@ def _first(points: Array, values: Array, given: Array, climbers: int) -> Array:
 
 
 def _climb(log_density: LogDensity, points: Array, values: Array, known: list[Mode]) -> list[Mode]:
-    """Climb from all points at once; a climb that comes to where a way leads straight to a known mode ends there."""
+    """Climb from all points at once; a climb that comes to where a way leads straight to a known mode ends there.
+
+    So does one that is far below a mode found beside it. One that is not may be on its way to a wider one.
+    """
     s, d = points.shape
     now = _Climbers(points, values, np.broadcast_to(0.05 * np.eye(d), (s, d, d)).copy(), np.zeros(s, int))
     modes: list[Mode] = []
@@ -232,8 +235,8 @@ def _climb(log_density: LogDensity, points: Array, values: Array, known: list[Mo
         if not len(now.at):
             return modes
         now = now[~_near(now, modes)]
-        if known and len(now.at):
-            now = now[~explained(log_density, now.at, now.value, known)]
+        if len(now.at):
+            now = now[~_led(log_density, now, known, modes)]
         if not len(now.at):
             return modes
     return modes + [_at_the_wall(log_density, now.at[i], float(now.value[i])) for i in range(len(now.at))]
@@ -286,6 +289,15 @@ def _stepped(log_density: LogDensity, now: _Climbers, arms: Array, slope: Array,
         arms * stretch[:, None],
         np.where(gain > GAIN, 0, now.stays + 1),
     )
+
+
+def _led(log_density: LogDensity, now: _Climbers, known: list[Mode], modes: list[Mode]) -> Array:
+    """Tell from which climbs a way leads straight to a known mode, or from far below to one that was found beside."""
+    led = explained(log_density, now.at, now.value, known)
+    highest = max((mode.log_density for mode in modes), default=-np.inf)
+    below = np.flatnonzero(~led & (now.value < highest - NEGLIGIBLE))
+    led[below] = explained(log_density, now.at[below], now.value[below], modes)
+    return led
 
 
 def _near(now: _Climbers, modes: list[Mode]) -> Array:

@@ -103,7 +103,8 @@ def acceptance(log_weights: Array) -> float:
     if largest == -np.inf or n < 2:
         return 0.0
     weights.sort()
-    return float(2 * (np.arange(n - 1, -1, -1) @ weights) / ((n - 1) * weights.sum()))
+    below = np.cumsum(weights)
+    return float(2 * below[:-1].sum() / ((n - 1) * below[-1]))
 
 
 def pareto_k(log_weights: Array) -> float:

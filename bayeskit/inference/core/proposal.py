@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import gammaln, stdtrit
 
+from bayeskit.distributions.products import product
+
 Array = np.ndarray
 
 # Degrees of freedom that are tried.
@@ -145,16 +147,17 @@ class TMixture:
         """Draw ``(n, d)`` independent points."""
         labels = np.searchsorted(np.cumsum(self.weights)[:-1], rng.random(n), side="right")
         nu = self.dofs[labels]
-        u = rng.standard_normal((n, self.centres.shape[1]))
-        u *= np.sqrt(nu / rng.chisquare(nu))[:, None]
+        u = rng.standard_normal((n, self.centres.shape[1])).T.copy()  # sums run along draws
+        u *= np.sqrt(nu / rng.chisquare(nu))
         for k in range(len(self.weights)):
-            mine = labels == k
-            z = u[mine]
-            if self.apart[k]:
-                z = rng.standard_t(self.dofs[k], z.shape)
-            y = z * np.cosh(self.skews[k]) + np.sqrt(1 + z**2) * np.sinh(self.skews[k])
-            u[mine] = self.centres[k] + y @ self.factors[k].T
-        return u
+            mine = np.flatnonzero(labels == k)
+            z = rng.standard_t(self.dofs[k], (len(mine), len(u))).T if self.apart[k] else u.take(mine, axis=1)
+            if self.skews[k].any():
+                root = np.sqrt(z * z + 1)
+                root *= np.sinh(self.skews[k])[:, None]
+                z = z * np.cosh(self.skews[k])[:, None] + root
+            u[:, mine] = product(self.factors[k], z) + self.centres[k][:, None]
+        return u.T
 
 
 def _joint(weights: Array, centres: Array, factors: Array, skews: Array, dofs: Array) -> TMixture:
@@ -301,17 +304,16 @@ def _component(
     pulled = share * ((nu + u.shape[1]) / (nu + squares))
     middle, factor = _shrunk(u, share, pulled, mean, fit.factors[k] * spread, size)
     quantiles = weighted_quantiles(np.linalg.inv(factor) @ (u - middle).T, share)
-    best = (-np.inf, fit.centres[k], fit.factors[k], skew, nu)
     near = int(np.argmin(np.abs(DOFS - nu)))
-    for dof in DOFS[max(near - 1, 0) : near + 2]:
-        shift, scale, tilt = matched(quantiles, dof, (1 / spread, skew), size)
-        one = _joint(
-            np.ones(1), (middle + factor @ shift)[None], (factor * scale)[None], tilt[None], np.array([float(dof)])
-        )
-        value = float(share @ one.parts(u)[0][0])
-        if value > best[0]:
-            best = (value, one.centres[0], one.factors[0], tilt, float(dof))
-    return best[1:]
+    dofs = DOFS[max(near - 1, 0) : near + 2]
+    tried = [matched(quantiles, dof, (1 / spread, skew), size) for dof in dofs]
+    shifts, scales, tilts = (np.stack(column) for column in zip(*tried, strict=True))
+    each = _joint(np.ones(len(dofs)), middle + shifts @ factor.T, factor * scales[:, None], tilts, dofs)
+    values = each.parts(u)[0] @ share
+    if not (values > -np.inf).any():
+        return fit.centres[k], fit.factors[k], skew, nu
+    best = int(np.nanargmax(values))
+    return each.centres[best], each.factors[best], tilts[best], float(dofs[best])
 
 
 def _shrunk(u: Array, share: Array, pulled: Array, centre: Array, before: Array, size: float) -> tuple[Array, Array]:

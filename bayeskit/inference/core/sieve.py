@@ -18,7 +18,8 @@ from math import comb
 
 import numpy as np
 
-from bayeskit.inference.core.monomials import made_of, monomials
+from bayeskit.distributions.products import gram, product, solve_positive
+from bayeskit.inference.core.monomials import made_of, monomials, polynomial
 from bayeskit.inference.core.proposal import Drawn, TMixture
 
 Array = np.ndarray
@@ -32,7 +33,6 @@ KEPT = 0.2  # of the candidates, at least
 TOP = 0.98  # share of the mass below the level at which all are kept
 REACH = 0.98  # share of the mass within which the polynomial is believed
 WORTHWHILE = 0.02  # gain in acceptance
-AT_ONCE = 1_000_000  # numbers held at once
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,13 @@ class Polynomial:
     made: Array
     coefficients: Array
 
-    def monomials(self, u: Array) -> Array:
-        """Return all monomials at points ``(n, d)``: ``(terms, n)``."""
-        return monomials(self.made, self.units @ (u - self.middle).T)
+    def in_units(self, u: Array) -> Array:
+        """Return points ``(n, d)`` in units of their spread: ``(d, n)``."""
+        return product(self.units, u.T - self.middle[:, None])
 
-    def __call__(self, u: Array) -> Array:
-        """Return its values at points ``(n, d)``: ``(n,)``."""
-        step = max(1, AT_ONCE // len(self.coefficients))
-        return np.concatenate([self.coefficients @ self.monomials(u[i : i + step]) for i in range(0, len(u), step)])
-
-    def distance(self, u: Array) -> Array:
-        """Return how far points ``(n, d)`` are from the middle, in spreads: ``(n,)``."""
-        y = self.units @ (u - self.middle).T
-        return np.sqrt(np.einsum("dn,dn->n", y, y))
+    def __call__(self, y: Array) -> Array:
+        """Return its values at points in units of their spread ``(d, n)``: ``(n,)``."""
+        return polynomial(self.made, self.coefficients, y)
 
 
 @dataclass(frozen=True)
@@ -85,16 +79,20 @@ class Sieve:
         Log weight from which on all candidates are kept.
     reach : float
         Distance up to which the polynomial is to be believed.
+    share : float
+        Of the candidates, how many will be kept, about.
     """
 
     proposal: TMixture
     promise: Polynomial
     level: float
     reach: float
+    share: float = 2 * KEPT
 
     def log_kept(self, u: Array, log_proposal: Array) -> Array:
         """Return the log probabilities with which candidates ``(n, d)`` are kept, given their log density: ``(n,)``."""
-        return self._log_kept(self.promise(u), self.promise.distance(u), log_proposal)
+        y = self.promise.in_units(u)
+        return self._log_kept(self.promise(y), _length(y), log_proposal)
 
     def _log_kept(self, promised: Array, distance: Array, log_proposal: Array) -> Array:
         least = np.where(distance <= self.reach, np.log(LEAST), np.log(LEAST_BEYOND))
@@ -110,10 +108,10 @@ class Sieve:
         parts: list[tuple[Array, Array, Array]] = []
         kept = tried = 0
         while kept < n:
-            share = kept / tried if kept else 2 * KEPT
-            found = self.proposal.drawn(rng, int(1.05 * (n - kept) / share) + 16)
+            share = kept / tried if kept else self.share
+            found = self.proposal.drawn(rng, int(1.03 * (n - kept) / share) + 16)
             log_kept = self.log_kept(found.vectors, found.log_density)
-            through = np.log1p(-rng.random(len(log_kept))) < log_kept
+            through = np.flatnonzero(np.log1p(-rng.random(len(log_kept))) < log_kept)
             candidate = found.log_density[through]
             parts.append((found.vectors[through], candidate + log_kept[through], candidate))
             kept, tried = kept + len(candidate), tried + len(log_kept)
@@ -145,15 +143,17 @@ def sieved(
     if not degrees:
         return None
     form = _form(u, log_target - log_pooled, degrees[-1])
-    level, reach = _level(log_target, log_pooled, log_proposal), _reach(form, u, log_target - log_pooled)
-    terms = form.monomials(u)  # those of a lower degree come first
-    fit = _LeastSquares.of(terms[:, :half], log_target[:half], log_pooled[:half])
+    y = form.in_units(u)
+    level, reach = _level(log_target, log_pooled, log_proposal), _reach(_length(y), log_target - log_pooled)
+    terms = monomials(form.made, y)  # those of a lower degree come first
+    root, top = _roots(log_target - log_pooled), float(log_target.max())
+    fit = _LeastSquares.of(terms[:, :half], root[:half], log_target[:half], top)
     rest = slice(half, None)
-    distance = form.distance(u[rest])
+    distance = _length(y[:, rest])
     best: tuple[float, int] | None = None
     for degree in degrees:
         sieve = Sieve(proposal, form, level, reach)
-        promised = fit.coefficients(sizes[degree]) @ terms[: sizes[degree], rest]
+        promised = product(fit.coefficients(sizes[degree]), terms[: sizes[degree], rest])
         log_kept = sieve._log_kept(promised, distance, log_proposal[rest])
         rate = _acceptance(log_target[rest], log_pooled[rest], log_proposal[rest] + log_kept)
         if best is None or rate > best[0] + WORTHWHILE / 4:
@@ -163,21 +163,26 @@ def sieved(
     if best is None or best[0] < before + WORTHWHILE:
         return None
     rate, degree = best
-    whole = _LeastSquares.of(terms[: sizes[degree]], log_target, log_pooled)
+    terms = terms[: sizes[degree]]
+    whole = fit.joined(_LeastSquares.of(terms[:, rest], root[rest], log_target[rest], top))
     promise = replace(form, made=form.made[: sizes[degree] - 1], coefficients=whole.coefficients(sizes[degree]))
-    return Sieve(proposal, promise, level, reach), rate
+    sieve = Sieve(proposal, promise, level, reach)
+    candidates = np.exp(log_proposal - log_pooled)
+    promised = product(promise.coefficients, terms)
+    share = candidates @ np.exp(sieve._log_kept(promised, _length(y), log_proposal))
+    return replace(sieve, share=max(KEPT, float(share / candidates.sum()))), rate
 
 
 @dataclass(frozen=True)
 class _LeastSquares:
-    """The normal equations of a log density in some terms, where draws count by their weights, none more than the mean.
+    """The normal equations of a log density in some terms.
 
     Attributes
     ----------
     gram, right : Array
         ``(terms, terms)`` and ``(terms,)``.
     top : float
-        The highest log density, which the first term takes up.
+        What is taken off the log density, for the first term to take up.
     """
 
     gram: Array
@@ -185,20 +190,28 @@ class _LeastSquares:
     top: float
 
     @classmethod
-    def of(cls, terms: Array, log_target: Array, log_pooled: Array) -> _LeastSquares:
-        """Return those of draws, of which there are terms ``(terms, n)`` and log densities ``(n,)``."""
-        log_weights = log_target - log_pooled
-        mean = np.log(np.mean(np.exp(log_weights - log_weights.max()))) + log_weights.max()
-        root = np.exp(0.5 * np.minimum(log_weights - mean, 0.0))
-        rooted, top = terms * root, float(log_target.max())
-        return cls(rooted @ rooted.T, rooted @ (root * (log_target - top)), top)
+    def of(cls, terms: Array, root: Array, log_target: Array, top: float) -> _LeastSquares:
+        """Return those of draws: their terms ``(terms, n)``, roots of weights and log densities ``(n,)``."""
+        rooted = terms * root
+        return cls(gram(rooted), product(root * (log_target - top), rooted.T), top)
+
+    def joined(self, more: _LeastSquares) -> _LeastSquares:
+        """Return those of two sets of draws, in the terms of the second, which are the first ones of these."""
+        size = len(more.right)
+        return _LeastSquares(self.gram[:size, :size] + more.gram, self.right[:size] + more.right, self.top)
 
     def coefficients(self, size: int) -> Array:
         """Return the best coefficients of the first terms."""
-        gram = self.gram[:size, :size] + np.diag(RIDGE * np.diagonal(self.gram)[:size])
-        found = np.linalg.solve(gram, self.right[:size])
+        matrix = self.gram[:size, :size] + np.diag(RIDGE * np.diagonal(self.gram)[:size])
+        found = solve_positive(matrix, self.right[:size, None])[:, 0]
         found[0] += self.top
         return np.asarray(found)
+
+
+def _roots(log_weights: Array) -> Array:
+    """Return the square roots of weights by which draws count, over the mean: none counts more than that."""
+    mean = np.log(np.mean(np.exp(log_weights - log_weights.max()))) + log_weights.max()
+    return np.asarray(np.exp(0.5 * np.minimum(log_weights - mean, 0.0)))
 
 
 def _level(log_target: Array, log_pooled: Array, log_proposal: Array) -> float:
@@ -213,9 +226,14 @@ def _level(log_target: Array, log_pooled: Array, log_proposal: Array) -> float:
     return level
 
 
-def _reach(form: Polynomial, u: Array, log_weights: Array) -> float:
+def _length(y: Array) -> Array:
+    """Return the lengths of vectors ``(d, n)``: ``(n,)``."""
+    return np.sqrt(np.einsum("dn,dn->n", y, y))
+
+
+def _reach(distance: Array, log_weights: Array) -> float:
     """Return the distance within which all but little of the mass lies."""
-    distance, mass = form.distance(u), np.exp(log_weights - log_weights.max())
+    mass = np.exp(log_weights - log_weights.max())
     order = np.argsort(distance)
     return float(distance[order][np.searchsorted(np.cumsum(mass[order]), REACH * mass.sum())])
 

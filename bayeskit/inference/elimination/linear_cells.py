@@ -165,6 +165,14 @@ class Rows:
         """Return the cumulants and their derivatives: ``(5, cells)``."""
         raise NotImplementedError  # pragma: no cover - every kind has its own
 
+    def alone(self, b: Array) -> tuple[Array, Array, Array]:
+        """Return where the rows by themselves would have their cells' parts of the predictor, and how firmly.
+
+        That is where a half more of what was counted puts the peak of all rows of a cell, nearly; the curvature there;
+        and the slope of the rows at other parts b.
+        """
+        raise NotImplementedError  # pragma: no cover - every kind has its own
+
     def curvatures(self, b: Array) -> Array:
         """Return the second derivatives of the cumulants of single rows by their predictors."""
         raise NotImplementedError  # pragma: no cover - every kind has its own
@@ -291,6 +299,14 @@ class LogitRows(Rows):
             return False
         return (self._highest + high + 1.0) * self.layout.most < _LARGEST_LOG
 
+    def alone(self, b: Array) -> tuple[Array, Array, Array]:
+        """Return the log odds of all trials of a cell together, less the mean of what its predictors have besides."""
+        trials = self.layout.counts if self.weight is None else self.layout.sum(self.weight)
+        mean = self.layout.sum(self.a if self.weight is None else self.a * self.weight) / np.maximum(trials, 1.0)
+        successes, failures = self.y + 0.5, trials - self.y + 0.5
+        slope = self.y - trials / (1.0 + np.exp(-b - mean))
+        return np.log(successes / failures) - mean, successes * failures / (trials + 1.0), slope
+
     def curvatures(self, b: Array) -> Array:
         """Return n p q of every row."""
         _, p, q = self._shares(b)
@@ -321,6 +337,10 @@ class LogRows(Rows):
             return np.tile(np.exp(self._log_sums + b), (5, 1))
         rates = np.exp(self._predictors(b))
         return self._stacked((rates,) * 5)
+
+    def alone(self, b: Array) -> tuple[Array, Array, Array]:
+        """Return the log of the count of a cell over the sum of what its rates have besides."""
+        return np.log(self.y + 0.5) - self._log_sums, self.y + 0.5, self.y - np.exp(self._log_sums + b)
 
     def curvatures(self, b: Array) -> Array:
         """Return the rate of every row."""

@@ -20,7 +20,7 @@ from bayeskit.inference.elementwise import Elementwise
 from bayeskit.inference.elimination.cell_modes import Cells, find_modes
 from bayeskit.inference.elimination.general_cells import REFERENCES, GeneralPlate, Starter, rows_of
 from bayeskit.inference.elimination.linear_cells import Layout, LinearCells, LogitRows, LogRows, Rows
-from bayeskit.inference.elimination.mode_map import mode_map
+from bayeskit.inference.elimination.mode_map import guess, mode_map
 from bayeskit.model.problem import Factor, Latent, Problem
 
 Array = np.ndarray
@@ -148,7 +148,7 @@ class LinearPlate:
         """Return where modes are looked for: by a map about the median of a few entries of the batch."""
         few = min(batch, REFERENCES)
         if batch < 2 * REFERENCES or batch * self.numbers < _WORTH_A_MAP:
-            return lambda cells: (np.zeros(cells.size), np.ones(cells.size))
+            return _guessed
         cells, _ = self.cells(rows_of(env, slice(few)), few)
         middle = _median(cells, few)
         modes = find_modes(middle, np.zeros(self.width), np.ones(self.width), near=1e-3)
@@ -163,6 +163,11 @@ class LinearPlate:
     def values(self, env: Environment, z: Array) -> tuple[Array, Array]:
         """Return the latent where the standardised numbers are z ``(batch, *dims)``, and the logs of dx/dz."""
         return self.general.values(env, z)
+
+
+def _guessed(cells: Cells) -> tuple[Array, Array]:
+    assert isinstance(cells, LinearCells)
+    return guess(cells), np.ones(cells.size)
 
 
 def _median(cells: LinearCells, batch: int) -> LinearCells:

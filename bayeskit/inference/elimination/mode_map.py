@@ -10,6 +10,8 @@ from bayeskit.inference.elimination.linear_cells import LinearCells
 
 Array = np.ndarray
 
+_FARTHEST = 10.0  # standardised: a mode farther off is looked for from zero
+
 
 @dataclass(frozen=True, eq=False)
 class ModeMap:
@@ -37,6 +39,25 @@ class ModeMap:
             above += (spread * (g - shift + curvature * (b - centre))).ravel()
             below += (spread * spread * curvature).ravel()
         return np.clip(np.nan_to_num(above / below), -10.0, 10.0)
+
+
+def guess(cells: LinearCells) -> Array:
+    """Return where modes may be: between where rows and prior would have them, by how firmly; else at zero.
+
+    With a concave log density z is no farther from zero than the slope of the rows there is steep.
+    """
+    above, below, steep = np.zeros(cells.size), np.ones(cells.size), np.zeros(cells.size)
+    with np.errstate(all="ignore"):
+        for rows in cells.rows:
+            if rows.c is None:
+                spread, centre = (v if rows.unit is None else v * rows.unit for v in (cells.spread, cells.centre))
+                where, curvature, slope = rows.alone(centre)
+                above += spread * curvature * (where - centre)
+                below += spread * spread * curvature
+                steep += spread * slope
+        steep = np.abs(steep)
+        found = np.minimum(np.maximum(above / below, -steep), steep)
+    return np.where(np.abs(found) < _FARTHEST, found, 0.0)
 
 
 def mode_map(cells: LinearCells, z: Array) -> ModeMap:
