@@ -10,7 +10,7 @@ import numpy as np
 
 from bayeskit.distributions.domains import Array
 
-__all__ = ["gram", "product", "solve_positive"]
+__all__ = ["gram", "product"]
 
 _WORK = 250_000  # multiplications at a time: from 262,144 on OpenBLAS may take threads
 _BLOCK = 64  # rows of a Gram matrix at a time
@@ -69,26 +69,3 @@ def gram(rows: Array) -> Array:
             result[i : i + _BLOCK, j : j + _BLOCK] = found
             result[j : j + _BLOCK, i : i + _BLOCK] = found.T
     return result
-
-
-def solve_positive(matrix: Array, right: Array) -> Array:
-    """Return the solution of equations with a symmetric positive definite matrix ``(k, k)``, ``(k, m)`` right sides.
-
-    Halves of the unknowns are eliminated in turn, until they are few.
-
-    Examples
-    --------
-    >>> solve_positive(np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[3.0], [3.0]]))
-    array([[1.],
-           [1.]])
-    """
-    count = len(matrix)
-    if count <= _BLOCK:
-        return np.linalg.solve(matrix, right)
-    half = count // 2
-    across = matrix[half:, :half]
-    found = solve_positive(matrix[:half, :half], np.concatenate([across.T, right[:half]], axis=1))
-    less = product(across, found)
-    rest = count - half
-    second = solve_positive(matrix[half:, half:] - less[:, :rest], right[half:] - less[:, rest:])
-    return np.concatenate([found[:, rest:] - product(found[:, :rest], second), second])

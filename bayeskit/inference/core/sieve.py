@@ -18,7 +18,7 @@ from math import comb
 
 import numpy as np
 
-from bayeskit.distributions.products import gram, product, solve_positive
+from bayeskit.distributions.products import gram, product
 from bayeskit.inference.core.monomials import made_of, monomials, polynomial
 from bayeskit.inference.core.proposal import Drawn, TMixture
 
@@ -203,7 +203,7 @@ class _LeastSquares:
     def coefficients(self, size: int) -> Array:
         """Return the best coefficients of the first terms."""
         matrix = self.gram[:size, :size] + np.diag(RIDGE * np.diagonal(self.gram)[:size])
-        found = solve_positive(matrix, self.right[:size, None])[:, 0]
+        found = np.linalg.solve(matrix, self.right[:size])
         found[0] += self.top
         return np.asarray(found)
 
