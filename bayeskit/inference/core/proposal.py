@@ -26,8 +26,8 @@ Array = np.ndarray
 
 # Degrees of freedom that are tried.
 DOFS = np.array([3.0, 5.0, 8.0, 16.0, 40.0])
-# The wide component: its share, its degrees of freedom, and how much wider it is: so much that a share of the density at
-# its centre is left, but between two factors of standard deviations. Weights are then bounded in practice; its
+# The wide component: its share, its degrees of freedom, and how much wider it is: so much that a share of the density
+# at its centre is left, but between two factors of standard deviations. Weights are then bounded in practice; its
 # coordinates have a tail each, for where one log scale is far out the others mostly are not.
 WIDE, WIDE_DOF = 0.04, 2.0
 AT_CENTRE, LEAST_WIDER, MOST_WIDER = 1 / 12, 1.5, 2.5

@@ -109,7 +109,7 @@ def together(update: ConjugateUpdate) -> tuple[Alike | None, Apart | None]:
     laid = (-1, *update.latent.shape[len(prior.plates) :])
     whole = (1, *update.latent.shape)
     gained = tuple(np.broadcast_to(np.asarray(g, dtype=float), whole).reshape(laid) for g in update.fixed)
-    if max(np.abs(g).max() for g in gained) > _LARGEST:
+    if max(np.abs(g).max(initial=0.0) for g in gained) > _LARGEST:
         return None, None
     alike = None if prior.event or len(gained[0]) < _LEAST else _alike(update, gained)
     cells = len(gained[0]) if alike is None else alike.classes
