@@ -170,10 +170,10 @@ def _fitted_exactly(part: ScalePart, block: GaussianBlock) -> Array:
     except np.linalg.LinAlgError:
         return np.zeros(0, int)
     squares = block.residual_sums(x)[:, part.columns].min(axis=0)
-    squares /= precision.counts * precision.framed_weight.min()
-    found = np.flatnonzero((precision.counts > 1) & (squares <= (_ROUNDING * size) ** 2))[:_MOST_CELLS]
+    rounding = precision.counts * precision.framed_weight.min() * _ROUNDING**2
+    found = np.flatnonzero((precision.counts > 1) & (squares <= rounding * size**2))[:_MOST_CELLS]
     largest = np.array([rows[precision.cell == c].max() for c in found])
-    return found[squares[found] <= (_ROUNDING * largest) ** 2] if len(found) else found
+    return found[squares[found] <= rounding[found] * largest**2] if len(found) else found
 
 
 def _free_rows(part: ScalePart, block: GaussianBlock, cells: Array) -> Array:

@@ -30,7 +30,7 @@ DOFS = np.array([3.0, 5.0, 8.0, 16.0, 40.0])
 # at its centre is left, but between two factors of standard deviations. Weights are then bounded in practice; its
 # coordinates have a tail each, for where one log scale is far out the others mostly are not.
 WIDE, WIDE_DOF = 0.04, 2.0
-AT_CENTRE, LEAST_WIDER, MOST_WIDER = 1 / 12, 1.5, 2.5
+AT_CENTRE, LEAST_WIDER, MOST_WIDER = 1 / 12, 1.5, 2.25
 # Tail probabilities whose quantiles fit the location, scale and skewness of a coordinate; the largest skewness.
 TAILS = np.array([0.05, 0.1, 0.2])
 MOST = 0.95  # of tanh(skewness): the slopes of the tails are then as 1 to 39
