@@ -22,8 +22,10 @@ __all__ = ["Multinomial", "counts_outside"]
 def counts_outside(x: Array, n: Array) -> Array:
     """Where a vector of counts, on the last axis, has an entry that is no count or does not sum to `n` (NaN: any)."""
     x = np.asarray(x)
-    inside = ((x >= 0) & (x == np.floor(x))).all(axis=-1)
-    return ~(inside & ((x.sum(axis=-1) == n) | np.isnan(n)))
+    summed = (x.sum(axis=-1) == n) | np.isnan(n)
+    if x.dtype.kind in "iu" and x.min(initial=0) >= 0:
+        return ~summed
+    return ~(((x >= 0) & (x == np.floor(x))).all(axis=-1) & summed)
 
 
 class Multinomial(Variants):

@@ -10,10 +10,24 @@ import numpy as np
 
 from bayeskit.distributions.domains import Array
 
-__all__ = ["gram", "product"]
+__all__ = ["dot", "gram", "product"]
 
 _WORK = 250_000  # multiplications at a time: from 262,144 on OpenBLAS may take threads
 _BLOCK = 64  # rows of a Gram matrix at a time
+_LENGTH = 8_192  # numbers of a dot product at a time: OpenBLAS takes threads above 10,000
+
+
+def dot(a: Array, b: Array) -> float:
+    """Return the sum of products of two rows of numbers.
+
+    Examples
+    --------
+    >>> dot(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    11.0
+    """
+    whole = len(a) // _LENGTH * _LENGTH
+    parts = np.vecdot(a[:whole].reshape(-1, _LENGTH), b[:whole].reshape(-1, _LENGTH))
+    return float(parts.sum() + a[whole:] @ b[whole:])
 
 
 def product(matrix: Array, columns: Array) -> Array:

@@ -62,7 +62,7 @@ class Exposed:
 
     def numbers(self, *entries: Array) -> tuple[Array, ...]:
         """Return the numbers to add up: counts, exposures, carriers."""
-        *y, c = entries
+        *y, c = (np.ascontiguousarray(k) for k in entries)  # entries of vectors lie apart
         with np.errstate(all="ignore"):
             return (*(k.astype(float) for k in y), c.astype(float), self.carrier(y, c))
 

@@ -12,6 +12,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
+from bayeskit.distributions.products import dot
 from bayeskit.statistics.cells import Frame, Keys
 
 Array = np.ndarray
@@ -137,6 +138,6 @@ def _of_all(frame: Frame, entries: Sequence[Array], numbers: Numbers, squared: b
             if not room or len(room[0]) < len(found[0]):
                 room = [np.empty(len(x)) for x in found]
             e = [np.subtract(x, m, out=r[: len(x)]) for x, m, r in zip(found, means[-1], room, strict=True)]
-            squares.append([a @ b for a, b in combinations_with_replacement(e, 2)])
+            squares.append([dot(a, b) for a, b in combinations_with_replacement(e, 2)])
     chunks = Moments(np.array(counts), tuple(np.array(means).T), tuple(np.array(squares).T))
     return chunks.regrouped(np.zeros(len(counts), dtype=np.int64), 1)

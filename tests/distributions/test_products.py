@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayeskit.distributions.products import gram, product
+from bayeskit.distributions.products import dot, gram, product
 
 
 @pytest.mark.parametrize("shape", [(1,), (40,), (3, 3), (18, 17), (600, 500), (0, 4)])
@@ -31,3 +31,9 @@ def test_gram(count, n):
     found = gram(rows)
     np.testing.assert_allclose(found, np.einsum("in,jn->ij", rows, rows), atol=1e-11)
     np.testing.assert_array_equal(found, found.T)
+
+
+@pytest.mark.parametrize("n", [0, 1, 8192, 8193, 50_000])
+def test_dot(n):
+    a, b = np.random.default_rng(4).normal(size=(2, n))
+    assert dot(a, b) == pytest.approx(float((a * b).sum()), rel=1e-12, abs=1e-9)
