@@ -22,7 +22,7 @@ from bayeskit.model.problem import Problem
 
 Array = np.ndarray
 # A chain that stays so long at one point, in draws and as a share of them, has met a weight that few others balance.
-LONGEST_STAY, MOST_STAYED = 40, 0.02
+LONGEST_STAY, MOST_STAYED = 40, 0.03
 # Error of the log marginal of a plate: of weights that are known by Monte Carlo, no smaller one is seen.
 PLATE_TOLERANCE = 1e-5
 
