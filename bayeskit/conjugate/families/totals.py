@@ -5,12 +5,18 @@ The gain of a cell is a sum of terms that depend on one number of it each. With 
 .. math:: \sum_i \log \frac{B(a + y_i, b + n_i - y_i)}{B(a, b)}
           = \sum_i \log a^{(y_i)} + \sum_i \log b^{(n_i - y_i)} - \sum_i \log (a + b)^{(n_i)},
 
-and a sum of rising factorials of whole numbers is one of logarithms, however many cells there are:
+and of a gamma with shape a and rate b, to which cells add :math:`y_i` and :math:`t_i`,
+
+.. math:: \sum_i \log a^{(y_i)} - a \sum_i \log(1 + t_i / b) - \sum_i y_i \log(b + t_i).
+
+A sum of rising factorials of whole numbers is one of logarithms, however many cells there are:
 
 .. math:: \sum_i \log x^{(n_i)} = \sum_k w_k \log(x + k), \qquad w_k = \#\{i : n_i > k\}.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 
@@ -53,17 +59,16 @@ class RisingSum:
         return np.asarray(logs @ self.weights)
 
 
-class TotalGain:
+class TotalGain(Protocol):
     """The sum of ``log_gain`` over cells with one prior."""
 
     cost: int
 
     def __call__(self, prior: Naturals) -> Array:
         """Return it for parameters ``(batch, *event)``: ``(batch,)``; NaN where the prior asks for more care."""
-        raise NotImplementedError  # pragma: no cover - every family has its own
 
 
-class _Shares(TotalGain):
+class _Shares:
     """Of a Dirichlet, or a beta as one of two categories: counts ``(cells, categories)``."""
 
     def __init__(self, counts: Array) -> None:
@@ -78,7 +83,7 @@ class _Shares(TotalGain):
         return np.where(np.logical_and.reduce(np.broadcast_arrays(*(a > 0 for a in alpha))), total, np.nan)
 
 
-class _Rates(TotalGain):
+class _Rates:
     """Of a gamma, or an inverse gamma of which the naturals are turned about: shapes and rates ``(cells,)`` added."""
 
     def __init__(self, more: Array, faster: Array, *, inverse: bool) -> None:
