@@ -19,7 +19,7 @@ from bayeskit.inference.block_factors import Summary, read_factor
 from bayeskit.inference.block_pencil import BlockPencil, block_pencil
 from bayeskit.inference.layout import choose_layout
 from bayeskit.inference.loose import loose_system
-from bayeskit.inference.nearer import MOST_NEARER, nearer_step
+from bayeskit.inference.nearer import approach, nearer_step
 from bayeskit.inference.wide_priors import WidePriors, find_wide_priors
 from bayeskit.model.problem import Problem
 from bayeskit.statistics.design import Design
@@ -101,12 +101,7 @@ class GaussianBlock:
             if better is not None:
                 pilot = better
                 self._sum_up(pilot)
-        for _ in range(MOST_NEARER):
-            step = nearer_step(self.factors, self.layout, self._fit)
-            if step is None:
-                break
-            pilot = pilot + step
-            self._sum_up(pilot)
+        pilot = approach(pilot, lambda: nearer_step(self.factors, self.layout, self._fit), self._sum_up)
         table = [bf for bf in self.factors if bf.sums is not None and bf.design.known_offset]
         loose = [bf for bf in self.factors if bf not in table]
         moving = [bf for bf in table if bf.precision.latent is not None]

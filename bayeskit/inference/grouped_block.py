@@ -16,7 +16,7 @@ from bayeskit.inference.block_classes import trusted
 from bayeskit.inference.block_factors import BlockFactor
 from bayeskit.inference.group_systems import GroupSums, GroupSystems
 from bayeskit.inference.layout import is_sound, lay_out
-from bayeskit.inference.nearer import HIDDEN, MOST_NEARER
+from bayeskit.inference.nearer import approach, nearer_groups
 from bayeskit.statistics.gram import Layout
 from bayeskit.statistics.laid import LaidRows
 from bayeskit.statistics.row_sums import group_sums
@@ -152,17 +152,14 @@ def grouped_block(block: GaussianBlock, scale_names: Sequence[str]) -> GroupedBl
         cells.append(cell)
     pilot = _pilot(block, rows)
 
-    def summed(pilot: Array) -> list[GroupSums]:
-        own = zip(block.factors, rows, cells, strict=True)
-        return [_sums(bf, laid, cell, pilot, problem.env) for bf, laid, cell in own]
+    parts: list[GroupSums] = []
 
-    parts = summed(pilot)
-    for _ in range(MOST_NEARER):
-        step = _nearer(parts)
-        if step is None:
-            break
-        pilot = pilot + step
-        parts = summed(pilot)
+    def sum_up(pilot: Array) -> None:
+        own = zip(block.factors, rows, cells, strict=True)
+        parts[:] = [_sums(bf, laid, cell, pilot, problem.env) for bf, laid, cell in own]
+
+    sum_up(pilot)
+    pilot = approach(pilot, lambda: nearer_groups(parts), sum_up)
     return GroupedBlock(block, layout, scale_names, parts, pilot)
 
 
@@ -200,32 +197,6 @@ def _pilot(block: GaussianBlock, rows: list[LaidRows]) -> Array:
         return np.asarray(np.linalg.solve(A, h[..., None])[..., 0])
     except np.linalg.LinAlgError:
         return np.zeros((groups, k))
-
-
-def _nearer(parts: list[GroupSums]) -> Array | None:
-    """Return steps to where rows of unknown noise are fitted far better, in groups where there is such a place.
-
-    At a plain guess of the precisions priors pull the pilot off rows whose noise is really minute.
-    """
-    noisy = [p for p in parts if p.factor is not None]
-    with np.errstate(all="ignore"):
-        weights = [
-            np.where((p.rows > 1) & (p.vv > 0), p.rows / p.vv, 1.0) if p.factor is not None else np.ones(len(p.vv))
-            for p in parts
-        ]
-    A = sum(w[:, None, None] * p.A for w, p in zip(weights, parts, strict=True))
-    h = sum(w[:, None] * p.h for w, p in zip(weights, parts, strict=True))
-    size = np.diagonal(A, axis1=1, axis2=2)
-    try:
-        x = np.linalg.solve(A + np.where(size > 0, 1e-10 * size, 1.0)[..., None] * np.eye(size.shape[1]), h[..., None])
-    except np.linalg.LinAlgError:
-        return None
-    x = x[..., 0]
-    far = np.zeros(len(x), bool)
-    for p in noisy:
-        about = p.vv - 2 * (p.h * x).sum(axis=1) + (x * (p.A @ x[..., None])[..., 0]).sum(axis=1)
-        far |= (p.rows > 1) & (about < HIDDEN * p.vv)
-    return np.where(far[:, None], x, 0.0) if far.any() else None
 
 
 def _sums(bf: BlockFactor, laid: LaidRows, cell: Array, pilot: Array, env: Environment) -> GroupSums:
